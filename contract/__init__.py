@@ -1,0 +1,1 @@
+"""What crosses the wire between service, worker and client: pydantic messages without behaviour."""

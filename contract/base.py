@@ -1,0 +1,36 @@
+"""The two kinds of message, what is received and what is answered, and the field types they share."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from schedules import Schedule, from_dict, to_dict
+
+
+class Message(BaseModel):
+    """A message somebody sends us: unknown fields, NaN, and `false` in the place of a number are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class View(BaseModel):
+    """A message we answer with: every field is always present, so that a reader never guesses a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+"""A registered name: of a dataset, a model, a metric, a schedule family."""
+
+Scalar: TypeAlias = bool | int | float | Annotated[str, Field(min_length=1, max_length=64)]
+"""A value a parameter can take; spans are strings such as "5%", "500 steps" and "5 epochs"."""
+
+ScheduleValue: TypeAlias = Annotated[
+    Schedule,
+    PlainValidator(lambda value: value if isinstance(value, Schedule) else from_dict(value)),
+    PlainSerializer(to_dict, return_type=dict[str, object]),
+    WithJsonSchema({"type": "object", "title": "Schedule", "description": "A point of the schedule grammar."}),
+]
+"""A schedule: one definition, the dataclasses of `schedules`, for its maths, its rules and its JSON."""

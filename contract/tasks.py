@@ -1,0 +1,81 @@
+"""What is trained: dataset, model, optimizer, batch size and loss options, all by registered name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from contract.base import Message, Name
+
+Decay: TypeAlias = Annotated[float, Field(ge=0, le=10)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+Epsilon: TypeAlias = Annotated[float, Field(gt=0, le=1)]
+
+
+class Sgd(Message):
+    """`torch.optim.SGD`."""
+
+    name: Literal["sgd"] = "sgd"
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    weight_decay: Decay = 0.0
+
+
+class Adam(Message):
+    """`torch.optim.Adam`; `momentum` is beta1."""
+
+    name: Literal["adam"]
+    momentum: Fraction = 0.9
+    beta2: Fraction = 0.999
+    eps: Epsilon = 1e-8
+    weight_decay: Decay = 0.0
+
+
+class AdamW(Message):
+    """`torch.optim.AdamW`; `momentum` is beta1."""
+
+    name: Literal["adamw"]
+    momentum: Fraction = 0.9
+    beta2: Fraction = 0.999
+    eps: Epsilon = 1e-8
+    weight_decay: Decay = 0.01
+
+
+class RmsProp(Message):
+    """`torch.optim.RMSprop`; `alpha` is the smoothing constant of the squared gradient."""
+
+    name: Literal["rmsprop"]
+    momentum: Fraction = 0.0
+    alpha: Fraction = 0.99
+    eps: Epsilon = 1e-8
+    weight_decay: Decay = 0.0
+
+
+Optimizer: TypeAlias = Annotated[Sgd | Adam | AdamW | RmsProp, Field(discriminator="name")]
+
+
+class Task(Message):
+    """A training problem. `dataset` and `model` are names a worker has registered, never code."""
+
+    dataset: Name
+    model: Name
+    optimizer: Optimizer = Sgd()
+    batch_size: Annotated[int, Field(ge=1, le=1_048_576)] = 64
+    label_smoothing: Fraction = 0.0
+
+    @property
+    def key(self) -> str:
+        """What a worker advertises when it can train this: `dataset/model`."""
+        return f"{self.dataset}/{self.model}"
+
+
+class Budget(Message):
+    """The horizon of a trial: so many epochs, or so many optimizer steps; exactly one of the two."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    steps: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+
+    def model_post_init(self, context: object) -> None:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(f"give exactly one of epochs and steps, got epochs={self.epochs}, steps={self.steps}")
