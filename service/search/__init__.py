@@ -1,0 +1,1 @@
+"""Search methods as pure strategies: no SQL, no HTTP, no clock."""
