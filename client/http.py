@@ -1,0 +1,133 @@
+"""Carries contract messages over HTTP: one request, one answer, every failure as an exception of `client.errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx2
+from pydantic import BaseModel, ValidationError
+
+from client.errors import ServiceUnavailable, SwitchbackError, UnexpectedAnswer, describe, refusal
+from contract.errors import Problem
+
+API = "/api/v1"
+Answer = TypeVar("Answer", bound=BaseModel)
+
+# Shorter than the 5 s after which uvicorn closes an idle connection: never send on one that is being closed.
+KEEPALIVE_S = 3.0
+# A proxy meant for the internet cannot reach a service on this machine.
+DIRECT: Mapping[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+
+
+class Transport:
+    """A connection to the service at `url`; safe to share between threads. `transport` replaces the network."""
+
+    def __init__(self, url: str, *, timeout_s: float = 10.0, transport: httpx2.BaseTransport | None = None) -> None:
+        self.url = _checked(url)
+        if not timeout_s > 0:
+            raise ValueError(f"timeout_s: need > 0 seconds, got {timeout_s}")
+        self._client = httpx2.Client(
+            base_url=self.url,
+            timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
+            limits=httpx2.Limits(max_connections=32, max_keepalive_connections=8, keepalive_expiry=KEEPALIVE_S),
+            headers={"accept": "application/json"},
+            transport=transport,
+            mounts=None if transport else DIRECT,
+        )
+
+    def get(self, path: str, answer: type[Answer], **query: str | int | None) -> Answer:
+        """GET `path`; parameters that are None are left out."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._answer(self._send(self._client.build_request("GET", path, params=given)), answer)
+
+    def post(self, path: str, answer: type[Answer], body: BaseModel | None = None, **query: int) -> Answer:
+        """POST `body` to `path`. Never sent twice: whoever calls knows whether that would be harmless."""
+        content = None if body is None else body.model_dump_json().encode()
+        headers = {"content-type": "application/json"}
+        request = self._client.build_request("POST", path, content=content, headers=headers, params=query)
+        return self._answer(self._send(request), answer)
+
+    def _send(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            response = self._client.send(request)
+        except httpx2.TimeoutException as error:
+            raise ServiceUnavailable(f"{self.url} did not answer in time ({type(error).__name__})") from error
+        except httpx2.TransportError as error:
+            raise ServiceUnavailable(f"{self.url} cannot be reached: {error}") from error
+        except httpx2.RequestError as error:
+            raise UnexpectedAnswer(f"{self.url} sent an answer that cannot be read: {error}") from error
+        if not response.is_success:
+            raise self._failure(response)
+        return response
+
+    def _failure(self, response: httpx2.Response) -> SwitchbackError:
+        problem = _problem(response)
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status_code == 429:
+            said = describe(problem) if problem else response.reason_phrase
+            message = f"{self.url} answered {response.status_code}: {said}"
+            return ServiceUnavailable(message, retry_after=_retry_after(response))
+        if problem is not None:
+            return refusal(problem)
+        request = response.request
+        return UnexpectedAnswer(
+            f"{self.url} answered {response.status_code} to {request.method} {request.url.path} "
+            "without a problem body; is this the address of a Switchback service?"
+        )
+
+    def _answer(self, response: httpx2.Response, answer: type[Answer]) -> Answer:
+        try:
+            return answer.model_validate_json(response.content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "body"
+            raise UnexpectedAnswer(
+                f"{self.url} answered {response.request.url.path} with something other than {answer.__name__} "
+                f"({where}: {first['msg']}); is it a Switchback service of this version?"
+            ) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _checked(url: str) -> str:
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL as error:
+        raise ValueError(f"url: {error}, got {url!r}") from error
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ValueError(f"url: must be an address such as http://127.0.0.1:8765, got {url!r}")
+    return url.rstrip("/")
+
+
+def _problem(response: httpx2.Response) -> Problem | None:
+    try:
+        return Problem.model_validate_json(response.content)
+    except ValidationError:
+        return None
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    """Seconds from now, given as seconds or as a date; None where absent or unreadable."""
+    given = response.headers.get("retry-after")
+    if given is None:
+        return None
+    try:
+        return max(0.0, float(given))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,156 @@
+"""The SDK: submit studies, follow them, read their results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import httpx2
+
+from client.errors import ServiceUnavailable, WaitTimeout
+from client.http import API, Transport
+from contract.pages import Health, Page, Preview, WorkerView
+from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
+from contract.trials import Curves, TrialRow, TrialStatus, TrialView
+
+DEFAULT_URL = "http://127.0.0.1:8765"
+
+
+class StudyClient:
+    """Every call may raise ServiceUnavailable; those that name a study or a trial, NotFound."""
+
+    def __init__(
+        self, url: str = DEFAULT_URL, *, timeout_s: float = 10.0, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        self._http = Transport(url, timeout_s=timeout_s, transport=transport)
+
+    @property
+    def url(self) -> str:
+        """The address of the service, which is the dashboard's too."""
+        return self._http.url
+
+    def ready(self) -> Health:
+        """The service's version and database, once it can serve."""
+        return self._http.get("/readyz", Health)
+
+    def create(self, study: CreateStudy) -> StudyView:
+        """Submit a study. After ServiceUnavailable it may exist all the same: look with `list` before submitting again."""
+        return self._http.post(f"{API}/studies", StudyView, study)
+
+    def preview(self, study: CreateStudy, *, limit: int = 24) -> Preview:
+        """The first trials a study would run; nothing is stored."""
+        return self._http.post(f"{API}/previews", Preview, study, limit=limit)
+
+    def get(self, study_id: int) -> StudyView:
+        """A study as it stands."""
+        return self._http.get(f"{API}/studies/{study_id}", StudyView)
+
+    def list(self, *, limit: int = 50, cursor: str | None = None) -> Page[StudyView]:
+        """Studies, newest first; pass `next` as `cursor` for older ones."""
+        return self._http.get(f"{API}/studies", Page[StudyView], limit=limit, cursor=cursor)
+
+    def stop(self, study_id: int) -> StudyView:
+        """End a study early; results so far stay."""
+        return self._http.post(f"{API}/studies/{study_id}/stop", StudyView)
+
+    def leaderboard(self, study_id: int, *, limit: int = 50) -> Page[LeaderboardEntry]:
+        """Configurations, best first."""
+        return self._http.get(f"{API}/studies/{study_id}/leaderboard", Page[LeaderboardEntry], limit=limit)
+
+    def trials(
+        self, study_id: int, *, limit: int = 100, cursor: str | None = None, status: TrialStatus | None = None
+    ) -> Page[TrialRow]:
+        """Trials in the order of their numbers; pass `next` as `cursor` for later ones."""
+        path = f"{API}/studies/{study_id}/trials"
+        return self._http.get(path, Page[TrialRow], limit=limit, cursor=cursor, status=status)
+
+    def trial(self, trial_id: int) -> TrialView:
+        """A trial with its schedule and its attempts."""
+        return self._http.get(f"{API}/trials/{trial_id}", TrialView)
+
+    def best(self, study_id: int) -> BestView:
+        """The winner so far, its test metrics, and code to use it; raises NoResultYet."""
+        return self._http.get(f"{API}/studies/{study_id}/best", BestView)
+
+    def curves(self, study_id: int, *, trials: Sequence[int] | None = None, points: int = 200) -> Curves:
+        """Metric and rate curves of `trials`; by default of the leaders and of the running ones."""
+        listed = None if trials is None else ",".join(map(str, trials))
+        return self._http.get(f"{API}/studies/{study_id}/curves", Curves, trials=listed, points=points)
+
+    def curve(self, trial_id: int, *, points: int = 500) -> Curves:
+        """Metric and rate curve of one trial."""
+        return self._http.get(f"{API}/trials/{trial_id}/curve", Curves, points=points)
+
+    def range_test(self, study_id: int) -> RangeTestView:
+        """The reading of a range test: suggestion and reason."""
+        return self._http.get(f"{API}/studies/{study_id}/range-test", RangeTestView)
+
+    def workers(self, *, limit: int = 200) -> Page[WorkerView]:
+        """Workers, most recently heard of first."""
+        return self._http.get(f"{API}/workers", Page[WorkerView], limit=limit)
+
+    def follow(
+        self,
+        study_id: int,
+        *,
+        poll_s: float = 1.0,
+        timeout_s: float | None = None,
+        patience_s: float = 600.0,
+        away: Callable[[ServiceUnavailable], None] | None = None,
+    ) -> Iterator[StudyView]:
+        """Yield the study every `poll_s` seconds; the last one yielded has ended.
+
+        The first read must succeed, so that a wrong address shows at once. Later on a service that is away is asked
+        again (`away` is told each time) and given up after `patience_s` seconds of silence. Raises WaitTimeout when
+        the study still runs after `timeout_s` seconds.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        view = self.get(study_id)
+        yield view
+        while view.status == "running":
+            view = self._next(study_id, poll_s=poll_s, deadline=deadline, patience_s=patience_s, away=away)
+            yield view
+
+    def _next(
+        self,
+        study_id: int,
+        *,
+        poll_s: float,
+        deadline: float | None,
+        patience_s: float,
+        away: Callable[[ServiceUnavailable], None] | None,
+    ) -> StudyView:
+        """The study `poll_s` seconds from now, or as soon as the service is back; `deadline` is on the monotonic clock."""
+        begun, pause_s = time.monotonic(), poll_s
+        while True:
+            left_s = float("inf") if deadline is None else deadline - time.monotonic()
+            if left_s <= 0:
+                raise WaitTimeout(f"study {study_id} is still running, and the time to wait for it is up")
+            time.sleep(min(pause_s, left_s))
+            try:
+                return self.get(study_id)
+            except ServiceUnavailable as error:
+                if time.monotonic() - begun > patience_s:
+                    raise
+                if away is not None:
+                    away(error)
+                pause_s = max(poll_s, min(error.retry_after or 0.0, 30.0))
+
+    def wait(
+        self, study_id: int, *, timeout_s: float | None = None, poll_s: float = 1.0, patience_s: float = 600.0
+    ) -> StudyView:
+        """The study once it has ended; the same rules as `follow`."""
+        *_, last = self.follow(study_id, poll_s=poll_s, timeout_s=timeout_s, patience_s=patience_s)
+        return last
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
