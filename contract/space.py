@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Self, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from contract.base import Message, Name, Scalar
 
@@ -43,7 +43,17 @@ class Range(Message):
         return self
 
 
-Domain: TypeAlias = Scalar | Choice | Range
+def _form(value: object) -> str:
+    """Which form a domain is written in, so that an error speaks of that form only."""
+    if isinstance(value, Choice) or (isinstance(value, dict) and "choice" in value):
+        return "choice"
+    return "range" if isinstance(value, (Range, dict)) else "value"
+
+
+Domain: TypeAlias = Annotated[
+    Annotated[Scalar, Tag("value")] | Annotated[Choice, Tag("choice")] | Annotated[Range, Tag("range")],
+    Discriminator(_form),
+]
 """A fixed value, a choice or a range."""
 
 
@@ -67,7 +77,15 @@ class Space(Message):
     `momentum` is SGD's and RMSprop's momentum and Adam's beta1. A domain left out keeps the task's own value.
     """
 
-    schedules: Annotated[list[Name | Family], Field(max_length=200)] = []
+    schedules: Annotated[
+        list[
+            Annotated[
+                Annotated[Name, Tag("name")] | Annotated[Family, Tag("family")],
+                Discriminator(lambda value: "name" if isinstance(value, str) else "family"),
+            ]
+        ],
+        Field(max_length=200),
+    ] = []
     lr: Domain | None = None
     momentum: Domain | None = None
     weight_decay: Domain | None = None

@@ -1,0 +1,1 @@
+"""Alembic environment and revisions; shipped with the service, which runs them when it starts."""

@@ -1,0 +1,1 @@
+"""Decides and remembers: HTTP API, queue, search and storage. Never torch."""

@@ -1,0 +1,48 @@
+# make demo   set everything up, then find a schedule on real digits and show it
+# make test   set everything up, then run every check (lint, types, import contracts, tests)
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+.PHONY: install demo test lint types imports unit openapi benchmarks clean help
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Switchback needs Python 3.11 or newer, got " + sys.version.split()[0] + "; name another with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[service,worker,dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/python examples/demo.py $(ARGS)
+
+test: lint types imports unit
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	$(BIN)/lint-imports
+
+unit: install
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+# After a change of the API that is meant.
+openapi: install
+	$(BIN)/python tests/architecture/test_openapi.py
+
+# Every figure, in full; each prints one JSON line at its end. `make benchmarks ARGS=--quick` takes minutes.
+benchmarks: install
+	@for path in benchmarks/[a-z]*.py; do name=$$(basename $$path .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

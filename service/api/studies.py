@@ -1,0 +1,128 @@
+"""Studies and what is known of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from contract.pages import Page, Preview, Proposal
+from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
+from contract.trials import Curves, TrialRow, TrialStatus
+from service import results, studies
+from service.api.context import Context, Ctx, Cursor, Id, Limit, Points
+from service.errors import InvalidRequest
+
+router = APIRouter(tags=["studies"])
+
+
+@router.post("/studies", status_code=201)
+def create_study(body: CreateStudy, ctx: Ctx, response: Response) -> StudyView:
+    """Submit a study. Its first trials are queued before this answers."""
+    with ctx.database.write() as session:
+        study_id = studies.create(session, body, now=ctx.database.now(session))
+    ctx.planner.wake()
+    response.headers["Location"] = f"/api/v1/studies/{study_id}"
+    return _view(ctx, study_id)
+
+
+@router.get("/studies")
+def list_studies(ctx: Ctx, limit: Limit = 50, cursor: Cursor = None) -> Page[StudyView]:
+    """Studies, newest first."""
+    with ctx.database.read() as session:
+        rows = studies.page(session, limit=limit, before=cursor)
+        items = studies.views(session, rows, now=ctx.database.now(session), live=ctx.live)
+    return Page(items=items, next=str(rows[-1].id) if len(rows) == limit else None)
+
+
+@router.get("/studies/{study_id}")
+def get_study(study_id: Id, ctx: Ctx) -> StudyView:
+    """A study as it stands."""
+    return _view(ctx, study_id)
+
+
+@router.post("/studies/{study_id}/stop")
+def stop_study(study_id: Id, ctx: Ctx) -> StudyView:
+    """End a study early. Results so far stay; queued trials are cancelled, running ones told to stop."""
+    with ctx.database.write() as session:
+        studies.stop(session, study_id, now=ctx.database.now(session), reason="stopped by request")
+    return _view(ctx, study_id)
+
+
+@router.get("/studies/{study_id}/leaderboard")
+def get_leaderboard(study_id: Id, ctx: Ctx, limit: Limit = 50) -> Page[LeaderboardEntry]:
+    """Configurations, best first."""
+    with ctx.database.read() as session:
+        return Page(items=studies.leaderboard(session, studies.get(session, study_id), limit=limit), next=None)
+
+
+@router.get("/studies/{study_id}/trials")
+def list_trials(
+    study_id: Id, ctx: Ctx, limit: Limit = 100, cursor: Cursor = None, status: TrialStatus | None = None
+) -> Page[TrialRow]:
+    """Trials in the order of their numbers."""
+    with ctx.database.read() as session:
+        rows = results.trials(session, study_id, limit=limit, after=cursor, status=status)
+    return Page(items=rows, next=str(rows[-1].number) if len(rows) == limit else None)
+
+
+@router.get("/studies/{study_id}/best")
+def get_best(study_id: Id, ctx: Ctx) -> BestView:
+    """The winner so far: schedule, metrics, and PyTorch code to use it."""
+    with ctx.database.read() as session:
+        return results.best(session, study_id)
+
+
+@router.get("/studies/{study_id}/curves")
+def get_curves(
+    study_id: Id,
+    ctx: Ctx,
+    trials: Annotated[str | None, Query(max_length=2_000, description="Trial ids, comma-separated.")] = None,
+    points: Points = 200,
+) -> Curves:
+    """Loss and rate curves; by default of the leaders and of the running trials."""
+    with ctx.database.read() as session:
+        return results.curves(session, study_id, trial_ids=_ids(trials), points=points)
+
+
+@router.get("/studies/{study_id}/range-test")
+def get_range_test(study_id: Id, ctx: Ctx) -> RangeTestView:
+    """The reading of a range test."""
+    with ctx.database.read() as session:
+        return results.range_test(session, study_id)
+
+
+@router.post("/previews")
+def preview(body: CreateStudy, limit: Limit = 24) -> Preview:
+    """The first trials a study would run, without storing or running any."""
+    strategy = studies.plan(body)
+    found = strategy.propose([], 0, limit)
+    return Preview(
+        planned=strategy.planned,
+        proposals=[
+            Proposal(
+                number=one.number,
+                origin=one.origin,
+                family=one.family,
+                params=dict(one.params),
+                schedule=one.schedule,
+                seed=one.seed,
+            )
+            for one in found
+        ],
+    )
+
+
+def _view(ctx: Context, study_id: int) -> StudyView:
+    with ctx.database.read() as session:
+        study = studies.get(session, study_id)
+        return studies.views(session, [study], now=ctx.database.now(session), live=ctx.live)[0]
+
+
+def _ids(listed: str | None) -> list[int] | None:
+    if listed is None:
+        return None
+    parts = [part.strip() for part in listed.split(",") if part.strip()]
+    if not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts) or len(parts) > 100:
+        raise InvalidRequest(f"trials: must be at most 100 trial ids, comma-separated, got {listed[:200]!r}")
+    return [int(part) for part in parts]

@@ -1,0 +1,58 @@
+"""The application: routes, errors, and what starts and stops with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from contract.errors import Problem
+from service import migrate, problems
+from service.api import health, leases, studies, trials
+from service.api.context import Context
+from service.dashboard_routes import install as install_dashboard
+from service.database import Database
+from service.etag import ETagMiddleware
+from service.planner import Planner
+from service.settings import Settings
+from service.version import VERSION
+
+PREFIX = "/api/v1"
+_ERRORS: dict[int | str, dict[str, object]] = {
+    status: {"model": Problem, "description": "Problem details (RFC 9457)"} for status in (400, 404, 409, 422, 503)
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """An application over the settings' database, which is brought to this version's schema first."""
+    database = Database(settings)
+    migrate.upgrade(database)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        planner = Planner(database, settings)
+        app.state.context = Context(database, planner, settings)
+        await run_in_threadpool(planner.start)
+        yield
+        await run_in_threadpool(planner.close)
+        database.close()
+
+    app = FastAPI(
+        title="Switchback",
+        version=VERSION,
+        summary="Finds the learning-rate schedule a model should be trained with.",
+        lifespan=lifespan,
+        separate_input_output_schemas=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+    )
+    problems.install(app)
+    app.add_middleware(ETagMiddleware)
+    for router in (studies.router, trials.router, leases.router):
+        app.include_router(router, prefix=PREFIX, responses=_ERRORS)
+    app.include_router(health.router)
+    install_dashboard(app)
+    return app

@@ -1,0 +1,116 @@
+"""What the command line can do where the service is installed: serve, up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+import uvicorn
+
+from service.app import create_app
+from service.errors import StartupError
+from service.settings import DEFAULT_DATABASE, DEFAULT_PORT, Settings
+
+DatabaseOption = Annotated[
+    str,
+    typer.Option("--database", envvar="SWITCHBACK_DATABASE", help="sqlite:///FILE or postgresql://USER@HOST/NAME."),
+]
+HostOption = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
+TtlOption = Annotated[float, typer.Option("--lease-ttl", min=1, help="Seconds a trial stays with a silent worker.")]
+SweepOption = Annotated[float, typer.Option("--sweep", min=0.1, help="Seconds between looks for expired leases.")]
+LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+
+
+def serve(
+    database: DatabaseOption = DEFAULT_DATABASE,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = DEFAULT_PORT,
+    lease_ttl: TtlOption = 60.0,
+    sweep: SweepOption = 5.0,
+    log_level: LogOption = "info",
+) -> None:
+    """Run the service: HTTP API and dashboard. The database is created, or brought up to date, first."""
+    settings = _settings(database, lease_ttl, sweep)
+    with _listening(host, port) as listener:
+        _serve(settings, listener, log_level)
+
+
+def up(
+    database: DatabaseOption = DEFAULT_DATABASE,
+    port: PortOption = DEFAULT_PORT,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes to run.")] = 1,
+    log_level: LogOption = "info",
+) -> None:
+    """Run everything on this machine: the service and its workers, until Ctrl-C."""
+    settings = _settings(database, 60.0, 5.0)
+    with _listening("127.0.0.1", port) as listener, _workers(_address(listener), workers):
+        _serve(settings, listener, log_level)
+
+
+def _settings(database: str, lease_ttl: float, sweep: float) -> Settings:
+    try:
+        return Settings(database=database, lease_ttl_s=lease_ttl, sweep_s=sweep)
+    except ValueError as error:
+        _refuse(str(error))
+
+
+def _serve(settings: Settings, listener: socket.socket, log_level: str) -> None:
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    try:
+        app = create_app(settings)
+    except StartupError as error:
+        _refuse(str(error))
+    shown = settings.url.render_as_string(hide_password=True)
+    typer.echo(f"Switchback serves {shown} at {_address(listener)}", err=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level=log_level, access_log=False, timeout_graceful_shutdown=10))
+    server.run(sockets=[listener])
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            _refuse(f"cannot listen on {host} port {port}: {error.strerror}. Give another with --port, or --port 0.")
+        listener.listen(2048)
+        yield listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _workers(url: str, count: int) -> Iterator[None]:
+    """Worker processes that end with this one, gracefully: a worker given SIGTERM finishes or gives back its trial."""
+    command = [str(Path(sys.executable).parent / "switchback"), "worker", "--url", url]
+    running = [subprocess.Popen([*command, "--name", f"local-{index}"], env=os.environ) for index in range(count)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        for process in running:
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _refuse(message: str) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,99 @@
+"""Engines, sessions, the clock, and the only commit of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from sqlite3 import Connection as SqliteConnection
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.exc import OperationalError, TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from service.errors import Overloaded
+from service.settings import Settings
+
+LOCK_TIMEOUT_S = 30
+
+
+class Database:
+    """A database with one way to read and one way to write.
+
+    SQLite belongs to one service process. Its writes go through a pool of a single connection and begin as
+    `BEGIN IMMEDIATE`: writers queue there instead of failing on a lock, and checkpoints, which only a writer's commit
+    runs, never meet a write (the WAL-reset fault of SQLite before 3.51.3 needs that meeting).
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.url
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self.writer = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN IMMEDIATE", pool_size=1)
+            self.reader = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN", pool_size=16)
+        else:
+            self.writer = create_engine(self.url, pool_size=16, max_overflow=16, pool_timeout=LOCK_TIMEOUT_S, pool_pre_ping=True)
+            self.reader = self.writer
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction, committed on leaving; rolled back on any exception."""
+        with _translated(), Session(self.writer, expire_on_commit=False) as session:
+            session.connection()  # take the write lock now, so that a read before the first write sees no older state
+            yield session
+            session.commit()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One consistent read-only snapshot (on PostgreSQL each statement its own)."""
+        with _translated(), Session(self.reader, expire_on_commit=False) as session:
+            yield session
+
+    def now(self, session: Session) -> datetime:
+        """The one clock of all leases: the database's on PostgreSQL, this process's for SQLite's one process."""
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        moment = session.scalar(select(func.now()))
+        assert isinstance(moment, datetime)
+        return moment.astimezone(UTC)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.reader.dispose()
+        self.writer.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """A database that is out of connections or locked is an overload, not a fault of ours."""
+    try:
+        yield
+    except PoolTimeout as error:
+        raise Overloaded(f"no database connection came free within {LOCK_TIMEOUT_S} s; try again") from error
+    except OperationalError as error:
+        if "database is locked" in str(error.orig):
+            raise Overloaded("the database stayed locked by another process; try again") from error
+        raise
+
+
+def _sqlite_engine(url: str, begin: str, *, pool_size: int) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=LOCK_TIMEOUT_S,
+        connect_args={"timeout": LOCK_TIMEOUT_S, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: SqliteConnection, record: Any) -> None:  # Any: SQLAlchemy's private record type
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

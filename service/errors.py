@@ -1,0 +1,91 @@
+"""What can go wrong, each with its HTTP status and stable code.
+
+ServiceError
+├── InvalidRequest   422  a field breaks a rule
+├── NotFound         404  no such object
+├── LeaseLost        409  the lease is not the trial's current one
+├── Conflict         409  the object's state does not allow it
+├── NoResultYet      409  nothing has finished yet
+└── Overloaded       503  the database did not answer in time; try again
+
+StartupError is not an answer: it ends `switchback serve` with its message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from contract.errors import ErrorCode, FieldError, Problem
+
+
+class StartupError(Exception):
+    """The service cannot start; the message says why and what to do."""
+
+
+class ServiceError(Exception):
+    """An error the client is told about."""
+
+    status: ClassVar[int]
+    code: ClassVar[ErrorCode]
+    title: ClassVar[str]
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+
+    def problem(self) -> Problem:
+        """The error as RFC 9457 problem details."""
+        return Problem(
+            type=f"urn:switchback:{self.code}",
+            title=self.title,
+            status=self.status,
+            code=self.code,
+            detail=self.detail,
+            errors=list(self.errors),
+        )
+
+
+class InvalidRequest(ServiceError):
+    """A field breaks a rule."""
+
+    status, code, title = 422, "invalid-request", "The request breaks a rule"
+
+
+class NotFound(ServiceError):
+    """No such object."""
+
+    status, code, title = 404, "not-found", "Not found"
+
+
+class LeaseLost(ServiceError):
+    """The lease is not the trial's current one: it expired, or the trial has ended. Nothing was stored."""
+
+    status, code, title = 409, "lease-lost", "The lease is lost"
+
+    def __init__(self, trials: Sequence[tuple[int, int]]) -> None:
+        named = ", ".join(f"trial {trial} attempt {attempt}" for trial, attempt in trials)
+        errors = [
+            FieldError(field=f"trial {trial}", rule="must carry the trial's current lease", value=f"attempt {attempt}")
+            for trial, attempt in trials
+        ]
+        super().__init__(f"not the current lease of {named}; nothing was stored", errors)
+
+
+class Conflict(ServiceError):
+    """The object's state does not allow it."""
+
+    status, code, title = 409, "conflict", "Not possible in this state"
+
+
+class NoResultYet(ServiceError):
+    """Nothing has finished yet."""
+
+    status, code, title = 409, "no-result-yet", "No result yet"
+
+
+class Overloaded(ServiceError):
+    """The database did not answer in time."""
+
+    status, code, title = 503, "overloaded", "Overloaded"

@@ -1,0 +1,59 @@
+"""Brings a database to this version's schema; refuses one that a newer version wrote."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from service.database import Database
+from service.errors import StartupError
+
+
+def configuration(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, bound to an open connection."""
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def revision(connection: Connection) -> str | None:
+    """The schema revision a database is at; None when it is empty."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(database: Database) -> None:
+    """Run the revisions that are missing, in one transaction."""
+    shown = database.url.render_as_string(hide_password=True)
+    try:
+        with database.writer.begin() as connection:
+            config = configuration(connection)
+            script = ScriptDirectory.from_config(config)
+            current = revision(connection)
+            known = {found.revision for found in script.walk_revisions()}
+            if current is not None and current not in known:
+                raise StartupError(
+                    f"database {shown} is at schema revision {current}, which this version does not know: a newer "
+                    "Switchback has written it. Upgrade Switchback, or restore the backup taken before that upgrade."
+                )
+            command.upgrade(config, "head")
+    except OperationalError as error:
+        raise StartupError(f"cannot use database {shown}: {_mend(str(error.orig))}") from error
+
+
+def _mend(message: str) -> str:
+    message = message.strip()
+    if "readonly" in message or "read-only" in message:
+        return f"{message}. The file and its folder must be writable by this user."
+    if "unable to open" in message:
+        return f"{message}. The folder must exist and be writable by this user."
+    if "locked" in message:
+        return f"{message}. Another process uses it; SQLite serves one service process, PostgreSQL serves many."
+    return message

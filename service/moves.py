@@ -1,0 +1,156 @@
+"""The only writer of trial states and lease columns: one guarded UPDATE per move of `service.lifecycle.TRANSITIONS`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, NamedTuple, cast
+
+from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy.orm import Session
+
+from contract.leases import LeaseRef
+from contract.trials import AttemptOutcome
+from service.lifecycle import LIVE, TRANSITIONS, Move
+from service.models import Attempt, Trial
+
+OUTCOMES: dict[Move, AttemptOutcome] = {
+    "complete": "complete",
+    "prune": "pruned",
+    "diverge": "diverged",
+    "fail": "failed",
+    "retry": "failed",
+    "release": "preempted",
+    "lose": "lost",
+    "give_up": "lost",
+    "abandon": "cancelled",
+}
+"""How a move out of `leased` ends the attempt."""
+
+
+class Moved(NamedTuple):
+    """A trial that moved, and the attempt it was in."""
+
+    trial_id: int
+    study_id: int
+    attempt: int
+
+
+def hashed(token: str) -> str:
+    """Lease tokens are stored as SHA-256 only: a leaked database opens no lease."""
+    return sha256(token.encode()).hexdigest()
+
+
+def holds(*leases: LeaseRef) -> ColumnElement[bool]:
+    """The fence: the rows whose current lease is one of these."""
+    return or_(
+        *(
+            and_(
+                Trial.id == lease.trial_id,
+                Trial.status == "leased",
+                Trial.attempt == lease.attempt,
+                Trial.token_hash == hashed(lease.token),
+            )
+            for lease in leases
+        )
+    )
+
+
+def move(
+    session: Session,
+    name: Move,
+    where: ColumnElement[bool],
+    *,
+    now: datetime,
+    reason: str | None = None,
+    **values: Any,  # columns of Trial, of whatever type each is
+) -> list[Moved]:
+    """Move every trial that `where` picks and that is in the move's from-state; the rows that moved."""
+    source, target = TRANSITIONS[name]
+    if target not in LIVE:
+        values |= {"finished_at": now, "reason": reason}
+    statement = (
+        update(Trial)
+        .where(where, Trial.status == source)
+        .values(status=target, worker_id=None, token_hash=None, lease_expires_at=None, **values)
+        .returning(Trial.id, Trial.study_id, Trial.attempt)
+        .execution_options(synchronize_session=False)
+    )
+    moved = [Moved(*row) for row in session.execute(statement)]
+    if source == "leased" and moved:
+        session.execute(
+            update(Attempt)
+            .where(Attempt.trial_id.in_([row.trial_id for row in moved]), Attempt.outcome == "active")
+            .values(ended_at=now, outcome=OUTCOMES[name], reason=reason)
+            .execution_options(synchronize_session=False)
+        )
+    return moved
+
+
+def lease(
+    session: Session, tasks: Sequence[str], count: int, *, worker_id: str, token: str, now: datetime, expires: datetime
+) -> list[int]:
+    """Claim, in one statement, the oldest queued trial of these tasks and up to `count - 1` more of its fusion key."""
+    queued = Trial.status == "queued"
+    head = (
+        select(Trial.fusion_key)
+        .where(queued, Trial.task_key.in_(tasks))
+        .order_by(Trial.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    picked = (
+        select(Trial.id)
+        .where(queued, Trial.fusion_key == head)
+        .order_by(Trial.id)
+        .limit(count)
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+    )
+    statement = (
+        update(Trial)
+        .where(Trial.id.in_(select(picked.c.id)), queued)
+        .values(
+            status=TRANSITIONS["claim"][1],
+            attempt=Trial.attempt + 1,
+            worker_id=worker_id,
+            token_hash=hashed(token),
+            lease_expires_at=expires,
+            started_at=func.coalesce(Trial.started_at, now),
+        )
+        .returning(Trial.id, Trial.attempt)
+        .execution_options(synchronize_session=False)
+    )
+    rows = sorted(cast(tuple[int, int], tuple(row)) for row in session.execute(statement))
+    if rows:
+        session.execute(
+            insert(Attempt),
+            [
+                {
+                    "trial_id": trial_id,
+                    "number": attempt,
+                    "worker_id": worker_id,
+                    "token_hash": hashed(token),
+                    "started_at": now,
+                    "outcome": "active",
+                }
+                for trial_id, attempt in rows
+            ],
+        )
+    return [trial_id for trial_id, _ in rows]
+
+
+def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> dict[LeaseRef, int]:
+    """Extend the leases that are still current, in one statement; each with its study's id."""
+    statement = (
+        update(Trial)
+        .where(holds(*leases))
+        .values(lease_expires_at=expires)
+        .returning(Trial.id, Trial.attempt, Trial.token_hash, Trial.study_id)
+        .execution_options(synchronize_session=False)
+    )
+    studies = {(trial, attempt, token): study for trial, attempt, token, study in session.execute(statement)}
+    keys = {ref: (ref.trial_id, ref.attempt, hashed(ref.token)) for ref in leases}
+    return {ref: studies[key] for ref, key in keys.items() if key in studies}

@@ -1,0 +1,91 @@
+"""Turns every error into one shape: RFC 9457 problem details."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from contract.errors import ErrorCode, FieldError, Problem
+from service.errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+_CODES: dict[int, ErrorCode] = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+SHOWN = 200
+
+
+def answer(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    """A problem as a response."""
+    return JSONResponse(
+        problem.model_dump(mode="json"), problem.status, headers, media_type="application/problem+json"
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Handle every error of the application."""
+
+    @app.exception_handler(ServiceError)
+    def _service_error(request: Request, error: ServiceError) -> JSONResponse:
+        return answer(error.problem(), {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else None)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(_invalid_problem(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        code = _CODES.get(error.status_code, "invalid-request")
+        return answer(_problem(error.status_code, code, error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    def _internal(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return answer(_problem(500, "internal", "the service failed; its log has the details"))
+
+
+def _invalid_problem(found: Sequence[dict[str, object]]) -> Problem:
+    for error in found:
+        if error["type"] == "json_invalid":
+            context = error.get("ctx")
+            why = context.get("error", "") if isinstance(context, dict) else ""
+            where = error["loc"][-1] if isinstance(error["loc"], tuple) else 0
+            return _problem(400, "invalid-json", f"the body must be JSON: {why} at character {where}")
+    errors = [
+        FieldError(field=_field(error["loc"]), rule=str(error["msg"]), value=_shown(error.get("input")))
+        for error in found
+    ]
+    detail = "; ".join(f"{error.field}: {error.rule}, got {error.value}" for error in errors[:5])
+    return _problem(422, "invalid-request", detail, errors)
+
+
+def _field(location: object) -> str:
+    """`('body', 'space', 'schedules', 2, 'family', 'd')` as `space.schedules[2].d`; union tags are no fields."""
+    path = ""
+    parts = list(location) if isinstance(location, tuple) else [location]
+    for index, part in enumerate(parts):
+        if index == 0 and part in {"body", "query", "path"} and len(parts) > 1:
+            continue
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def _shown(value: object) -> str:
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+def _problem(status: int, code: ErrorCode, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
+    title = HTTPStatus(status).phrase
+    return Problem(
+        type=f"urn:switchback:{code}", title=title, status=status, code=code, detail=detail, errors=list(errors)
+    )

@@ -1,0 +1,199 @@
+"""What has been learned: trials, curves, the range test's reading, the winner and how to use it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from contract.studies import BestView, CreateStudy, RangeTestCurve, RangeTestView
+from contract.trials import AttemptView, Curve, Curves, RateCurve, TrialRow, TrialStatus, TrialView
+from schedules import from_dict
+from schedules.export import to_torch_source
+from service import studies
+from service.errors import Conflict, NoResultYet, NotFound
+from service.models import Attempt, Point, Study, Trial, Worker
+from service.search.range_test import analyse
+
+CURVES_SHOWN = 12
+
+
+def trial(session: Session, trial_id: int) -> TrialView:
+    """A trial with its attempts, or `NotFound`."""
+    row = session.get(Trial, trial_id)
+    if row is None:
+        raise NotFound(f"there is no trial {trial_id}")
+    attempts = session.execute(
+        select(Attempt, Worker.name)
+        .outerjoin(Worker, Worker.id == Attempt.worker_id)
+        .where(Attempt.trial_id == trial_id)
+        .order_by(Attempt.number)
+    )
+    own = {name: getattr(row, name) for name in TrialView.model_fields if name not in {"attempts", "schedule"}}
+    return TrialView(
+        **own,
+        schedule=from_dict(row.schedule),
+        attempts=[
+            AttemptView(
+                number=attempt.number,
+                worker=name or attempt.worker_id,
+                started_at=attempt.started_at,
+                ended_at=attempt.ended_at,
+                outcome=attempt.outcome,
+                reason=attempt.reason,
+            )
+            for attempt, name in attempts
+        ],
+    )
+
+
+def trials(
+    session: Session, study_id: int, *, limit: int, after: int | None, status: TrialStatus | None
+) -> list[TrialRow]:
+    """Trials of a study in the order of their numbers, those after number `after`."""
+    studies.get(session, study_id)
+    statement = select(Trial, Worker.name).outerjoin(Worker, Worker.id == Trial.worker_id)
+    statement = statement.where(Trial.study_id == study_id).order_by(Trial.number).limit(limit)
+    if after is not None:
+        statement = statement.where(Trial.number > after)
+    if status is not None:
+        statement = statement.where(Trial.status == status)
+    shared = [name for name in TrialRow.model_fields if name != "worker"]
+    return [
+        TrialRow(worker=worker, **{name: getattr(row, name) for name in shared})
+        for row, worker in session.execute(statement)
+    ]
+
+
+def best(session: Session, study_id: int) -> BestView:
+    """The leading configuration, as its best trial trained it."""
+    study = studies.get(session, study_id)
+    definition = CreateStudy.model_validate(study.definition)
+    entry = next(iter(studies.leaderboard(session, study, limit=1)), None)
+    rows = session.scalars(select(Trial).where(Trial.id.in_(entry.trial_ids if entry else []))).all()
+    done = [row for row in rows if row.status == "complete" and row.objective is not None]
+    if entry is None or not done:
+        raise NoResultYet(f"no trial of study {study_id} has finished with a value yet")
+    sign = -1 if definition.objective.direction == "maximize" else 1
+    winner = min(done, key=lambda row: (sign * (row.objective or 0.0), row.number))
+    if winner.total_steps is None or winner.steps_per_epoch is None:
+        raise NoResultYet(f"trial {winner.id} finished without saying how many steps it took")
+    schedule = from_dict(winner.schedule)
+    return BestView(
+        study_id=study_id,
+        objective=definition.objective,
+        entry=entry,
+        schedule=schedule,
+        total_steps=winner.total_steps,
+        steps_per_epoch=winner.steps_per_epoch,
+        metrics=winner.metrics,
+        snippet=to_torch_source(schedule, total_steps=winner.total_steps, steps_per_epoch=winner.steps_per_epoch),
+    )
+
+
+def curves(session: Session, study_id: int, *, trial_ids: Sequence[int] | None, points: int) -> Curves:
+    """Metric and rate curves of the trials asked for; of the leaders and the running ones when none are."""
+    study = studies.get(session, study_id)
+    if trial_ids is None:
+        leaders = [entry.trial_ids[0] for entry in studies.leaderboard(session, study, limit=CURVES_SHOWN)]
+        running = select(Trial.id).where(Trial.study_id == study_id, Trial.status == "leased").limit(CURVES_SHOWN)
+        trial_ids = leaders + list(session.scalars(running))
+    rows = session.scalars(
+        select(Trial).where(Trial.study_id == study_id, Trial.id.in_(trial_ids)).order_by(Trial.number)
+    ).all()
+    return _curves(session, study_id, rows, points)
+
+
+def curve(session: Session, trial_id: int, *, points: int) -> Curves:
+    """Metric and rate curves of one trial."""
+    row = session.get(Trial, trial_id)
+    if row is None:
+        raise NotFound(f"there is no trial {trial_id}")
+    return _curves(session, row.study_id, [row], points)
+
+
+def range_test(session: Session, study_id: int) -> RangeTestView:
+    """The loss against the rate over all seeds, and what it suggests."""
+    study = studies.get(session, study_id)
+    if study.definition["search"]["method"] != "range_test":
+        method = study.definition["search"]["method"]
+        raise Conflict(f"study {study_id} is no range test: search.method must be 'range_test', got {method!r}")
+    found = [one for row in _trials_of(session, study) if (one := _range_curve(session, row)) is not None]
+    result = analyse([(np.array(one.lr), np.array(one.loss)) for one in found])
+    return RangeTestView(
+        study_id=study_id,
+        done=study.status != "running",
+        curves=found,
+        smoothed_lr=result.lr.tolist(),
+        smoothed_loss=result.loss.tolist(),
+        suggestion=result.suggestion,
+        low=result.low,
+        high=result.high,
+        reason=result.reason,
+        rules=dict(result.rules),
+    )
+
+
+def _trials_of(session: Session, study: Study) -> Sequence[Trial]:
+    return session.scalars(select(Trial).where(Trial.study_id == study.id).order_by(Trial.number)).all()
+
+
+def _range_curve(session: Session, row: Trial) -> RangeTestCurve | None:
+    """Loss of the latest attempt's points against the rate the update before them used."""
+    steps, values = _points(session, row)
+    loss = [(step, value["train_loss"]) for step, value in zip(steps, values, strict=True) if "train_loss" in value]
+    if not loss or row.total_steps is None:
+        return None
+    bound = from_dict(row.schedule).bind(row.total_steps, row.steps_per_epoch)
+    rates = bound.lr(np.array([step for step, _ in loss]) - 1)
+    return RangeTestCurve(trial_id=row.id, seed=row.seed, lr=rates.tolist(), loss=[value for _, value in loss])
+
+
+def _curves(session: Session, study_id: int, rows: Sequence[Trial], points: int) -> Curves:
+    return Curves(
+        study_id=study_id,
+        curves=[_metric_curve(session, row, points) for row in rows],
+        rates=[_rate_curve(row, points) for row in rows if row.total_steps is not None],
+    )
+
+
+def _points(session: Session, row: Trial) -> tuple[list[int], list[dict[str, float]]]:
+    statement = select(Point.step, Point.values).where(Point.trial_id == row.id, Point.attempt == row.attempt)
+    found = session.execute(statement.order_by(Point.step)).all()
+    return [step for step, _ in found], [values for _, values in found]
+
+
+def _metric_curve(session: Session, row: Trial, points: int) -> Curve:
+    steps, values = _points(session, row)
+    kept = _thin(values, points)
+    names = sorted({name for index in kept for name in values[index]})
+    return Curve(
+        trial_id=row.id,
+        number=row.number,
+        family=row.family,
+        status=row.status,
+        steps=[steps[index] for index in kept],
+        values={name: [values[index].get(name) for index in kept] for name in names},
+    )
+
+
+def _thin(values: Sequence[dict[str, float]], points: int) -> list[int]:
+    """Every k-th point, and every point that carries more than the training loss (validations are few)."""
+    stride = max(1, -(-len(values) // points))
+    last = len(values) - 1
+    return [index for index, value in enumerate(values) if index % stride == 0 or index == last or len(value) > 1]
+
+
+def _rate_curve(row: Trial, points: int) -> RateCurve:
+    assert row.total_steps is not None
+    bound = from_dict(row.schedule).bind(row.total_steps, row.steps_per_epoch)
+    steps = np.unique(np.linspace(0, row.total_steps - 1, min(points, row.total_steps)).round().astype(np.int64))
+    momentum = bound.momentum(steps)
+    return RateCurve(
+        trial_id=row.id,
+        steps=steps.tolist(),
+        lr=bound.lr(steps).tolist(),
+        momentum=None if momentum is None else momentum.tolist(),
+    )

@@ -1,0 +1,42 @@
+"""What the service can be told, once, at start-up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+DEFAULT_DATABASE = "sqlite:///switchback.db"
+DEFAULT_PORT = 8765
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Durations are in seconds. A lease lives `lease_ttl_s` from claim or heartbeat; the sweep requeues expired ones."""
+
+    database: str = DEFAULT_DATABASE
+    lease_ttl_s: float = 60.0
+    sweep_s: float = 5.0
+    idle_retry_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        _ = self.url
+        for name in ("lease_ttl_s", "sweep_s", "idle_retry_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: must be > 0 seconds, got {getattr(self, name)}")
+
+    @property
+    def url(self) -> URL:
+        """The database's URL with the driver we use for it."""
+        try:
+            url = make_url(self.database)
+        except ArgumentError as error:
+            raise ValueError(
+                f"database: must be a URL such as {DEFAULT_DATABASE} or postgresql://user@host/name, got {self.database!r}"
+            ) from error
+        drivers = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+        backend = url.drivername.split("+")[0]
+        if backend not in drivers:
+            raise ValueError(f"database: must be sqlite or postgresql, got {backend!r}")
+        return url.set(drivername=drivers[backend])

