@@ -30,7 +30,7 @@ class Tpe(Message):
 
 
 class RangeTest(Message):
-    """LR range test (Smith 2015): train while the rate rises exponentially from `low` to `high`, read the loss curve."""
+    """LR range test (Smith 2015): the rate rises exponentially from `low` to `high` and the loss curve is read."""
 
     method: Literal["range_test"]
     low: Annotated[float, Field(gt=0)] = 1e-6

@@ -84,8 +84,8 @@ class Space(Message):
                 Discriminator(lambda value: "name" if isinstance(value, str) else "family"),
             ]
         ],
-        Field(max_length=200),
-    ] = []
+        Field(default_factory=list, max_length=200),
+    ]
     lr: Domain | None = None
     momentum: Domain | None = None
     weight_decay: Domain | None = None

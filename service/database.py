@@ -9,7 +9,8 @@ from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
-from sqlalchemy.exc import OperationalError, TimeoutError as PoolTimeout
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from service.errors import Overloaded
@@ -33,7 +34,9 @@ class Database:
             self.writer = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN IMMEDIATE", pool_size=1)
             self.reader = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN", pool_size=16)
         else:
-            self.writer = create_engine(self.url, pool_size=16, max_overflow=16, pool_timeout=LOCK_TIMEOUT_S, pool_pre_ping=True)
+            self.writer = create_engine(
+                self.url, pool_size=16, max_overflow=16, pool_timeout=LOCK_TIMEOUT_S, pool_pre_ping=True
+            )
             self.reader = self.writer
 
     @contextmanager

@@ -84,7 +84,12 @@ class Study(Base):
     __table_args__ = (
         CheckConstraint("status in ('running', 'complete', 'stopped', 'failed')", name="status"),
         CheckConstraint("(status = 'running') = (finished_at is null)", name="finished"),
-        Index("ix_studies_running", "id", sqlite_where=text("status = 'running'"), postgresql_where=text("status = 'running'")),
+        Index(
+            "ix_studies_running",
+            "id",
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

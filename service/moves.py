@@ -123,7 +123,7 @@ def lease(
         .returning(Trial.id, Trial.attempt)
         .execution_options(synchronize_session=False)
     )
-    rows = sorted(cast(tuple[int, int], tuple(row)) for row in session.execute(statement))
+    rows = sorted(cast("tuple[int, int]", tuple(row)) for row in session.execute(statement))
     if rows:
         session.execute(
             insert(Attempt),

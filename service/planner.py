@@ -53,7 +53,7 @@ def top_up(database: Database, study_id: int, *, live: timedelta) -> None:
 
 
 def fill_dry(session: Session, database: Database, tasks: Sequence[str]) -> bool:
-    """A claim found nothing queued: queue one quasi-random point of a study these tasks serve, if one has trials left."""
+    """A claim found nothing queued: queue a quasi-random point of a study these tasks serve, if one has trials left."""
     running = select(Study).where(Study.status == "running", Study.task_key.in_(tasks)).order_by(Study.id)
     for study in session.scalars(running.with_for_update(skip_locked=True)):
         proposal = strategy_for(CreateStudy.model_validate(study.definition)).fallback(study.next_number)
@@ -77,7 +77,7 @@ def _end(database: Database, study: Study, *, usable: bool) -> None:
 
 def _counts(session: Session, study_id: int) -> dict[TrialStatus, int]:
     grouped = select(Trial.status, func.count()).where(Trial.study_id == study_id).group_by(Trial.status)
-    return dict.fromkeys(STATUSES, 0) | {status: count for status, count in session.execute(grouped)}
+    return dict.fromkeys(STATUSES, 0) | dict(session.execute(grouped).tuples().all())
 
 
 def _only_failures(session: Session, study_id: int, count: int) -> bool:
@@ -147,7 +147,7 @@ class Planner:
             self._wake.clear()
             try:
                 self._step()
-            except Exception:  # noqa: BLE001 - the thread must outlive a database that is away for a while
+            except Exception:
                 log.exception("planning failed; trying again in %.0f s", beat)
                 self._stop.wait(beat)
 

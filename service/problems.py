@@ -23,9 +23,7 @@ SHOWN = 200
 
 def answer(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     """A problem as a response."""
-    return JSONResponse(
-        problem.model_dump(mode="json"), problem.status, headers, media_type="application/problem+json"
-    )
+    return JSONResponse(problem.model_dump(mode="json"), problem.status, headers, media_type="application/problem+json")
 
 
 def install(app: FastAPI) -> None:

@@ -38,7 +38,7 @@ _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge"
 
 
 def claim(session: Session, request: ClaimRequest, *, now: datetime, ttl_s: float) -> list[Lease]:
-    """Lease up to `max_trials` trials. The same token again returns the leases it holds: a lost answer costs nothing."""
+    """Lease up to `max_trials` trials. The same token again returns the leases it holds: a lost answer is no loss."""
     see_worker(session, request.worker, now=now)
     held = _held_by(session, request)
     if held:
@@ -158,7 +158,9 @@ def sweep(session: Session, *, now: datetime) -> int:
         name: Move = "abandon" if status != "running" else "lose" if lost < limit else "give_up"
         reason = "the lease expired: the worker was not heard of in time"
         if name == "give_up":
-            reason = f"lost {lost + 1} workers in a row (limits.max_lost: {limit}); the last {reason.removeprefix('the ')}"
+            reason = (
+                f"lost {lost + 1} workers in a row (limits.max_lost: {limit}); the last {reason.removeprefix('the ')}"
+            )
         guard = (Trial.id == trial_id) & (Trial.attempt == attempt) & (Trial.lease_expires_at < now)
         count += len(move(session, name, guard, now=now, reason=reason, lost=Trial.lost + 1))
     return count
@@ -240,9 +242,7 @@ def _study_of(session: Session, lease_ref: LeaseRef) -> Study:
     return study
 
 
-def _settled(
-    session: Session, ref: LeaseRef, moved: list[Moved], outcomes: tuple[AttemptOutcome, ...]
-) -> TrialStatus:
+def _settled(session: Session, ref: LeaseRef, moved: list[Moved], outcomes: tuple[AttemptOutcome, ...]) -> TrialStatus:
     """The trial's status after a move; a repeated request whose first answer was lost gets the same answer again."""
     if not moved:
         again = session.scalar(

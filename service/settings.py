@@ -13,7 +13,7 @@ DEFAULT_PORT = 8765
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Durations are in seconds. A lease lives `lease_ttl_s` from claim or heartbeat; the sweep requeues expired ones."""
+    """Durations in seconds. A lease lives `lease_ttl_s` from claim or heartbeat; the sweep requeues expired ones."""
 
     database: str = DEFAULT_DATABASE
     lease_ttl_s: float = 60.0
@@ -33,7 +33,8 @@ class Settings:
             url = make_url(self.database)
         except ArgumentError as error:
             raise ValueError(
-                f"database: must be a URL such as {DEFAULT_DATABASE} or postgresql://user@host/name, got {self.database!r}"
+                f"database: must be a URL such as {DEFAULT_DATABASE} or postgresql://user@host/name, "
+                f"got {self.database!r}"
             ) from error
         drivers = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
         backend = url.drivername.split("+")[0]

@@ -159,7 +159,7 @@ def _waiting(
 
 
 def leaderboard(session: Session, study: Study, *, limit: int) -> list[LeaderboardEntry]:
-    """Configurations by the mean objective over their seeds; one that diverged for any seed ranks below all that never did."""
+    """Configurations by their mean objective over seeds; one that ever diverged ranks below all that never did."""
     maximize = study.definition["objective"]["direction"] == "maximize"
     mean = func.avg(Trial.objective)
     diverged = func.count(case((Trial.status == "diverged", 1)))

@@ -18,7 +18,9 @@ def current(folder: Path) -> str:
 
 
 def test_the_api_is_the_one_in_the_snapshot(tmp_path: Path) -> None:
-    assert current(tmp_path) == SNAPSHOT.read_text(), "run `make openapi` if the change is meant, and note it in CHANGELOG"
+    assert current(tmp_path) == SNAPSHOT.read_text(), (
+        "run `make openapi` if the change is meant, and note it in CHANGELOG"
+    )
 
 
 if __name__ == "__main__":

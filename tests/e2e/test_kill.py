@@ -36,7 +36,10 @@ TPE: dict[str, Any] = {
     "search": {"method": "tpe", "trials": 40},
 }
 RANGE: dict[str, Any] = {
-    "name": "range test", "task": TASK, "budget": {"steps": 200}, "search": {"method": "range_test", "seeds": 3}
+    "name": "range test",
+    "task": TASK,
+    "budget": {"steps": 200},
+    "search": {"method": "range_test", "seeds": 3},
 }
 
 
@@ -82,14 +85,14 @@ def test_a_kill_in_the_middle_loses_no_trial_and_doubles_none(
     ended = study.progress.complete + study.progress.diverged
     assert (study.status, ended, study.progress.failed) == ("complete", trials, 0)
     completions = farm.rows(
-        "select t.number, sum(a.outcome in ('complete', 'diverged')) from trials t join attempts a on a.trial_id = t.id "
-        "where t.study_id = ? group by t.id order by t.number",
+        "select t.number, sum(a.outcome in ('complete', 'diverged')) from trials t "
+        "join attempts a on a.trial_id = t.id where t.study_id = ? group by t.id order by t.number",
         study.id,
     )
     assert completions == [(number, 1) for number in range(trials)]
     unfinished = farm.rows(
-        "select t.number from trials t where t.study_id = ? and t.status = 'complete' and not exists (select 1 from points p "
-        "where p.trial_id = t.id and p.attempt = t.attempt and p.step = t.total_steps)",
+        "select t.number from trials t where t.study_id = ? and t.status = 'complete' and not exists "
+        "(select 1 from points p where p.trial_id = t.id and p.attempt = t.attempt and p.step = t.total_steps)",
         study.id,
     )
     assert unfinished == []

@@ -100,16 +100,22 @@ def test_a_preview_shows_the_trials_and_stores_none(http: TestClient) -> None:
 BAD_STUDIES: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown family": ({"space": {"schedules": ["cosin"], "lr": 0.1}}, "space.schedules[0]", "cosine"),
     "unknown parameter": (
-        {"space": {"schedules": [{"family": "rex", "dd": 0.1}], "lr": 0.1}}, "space.schedules[0].dd", "d"
+        {"space": {"schedules": [{"family": "rex", "dd": 0.1}], "lr": 0.1}},
+        "space.schedules[0].dd",
+        "d",
     ),
     "unknown field": ({"colour": "red"}, "colour", "red"),
     "unknown method": ({"search": {"method": "anneal"}}, "search", "anneal"),
     "range upside down": ({"space": {"schedules": ["constant"], "lr": {"low": 1, "high": 0.1}}}, "lr", "low < high"),
     "log range at zero": (
-        {"space": {"schedules": ["constant"], "lr": {"low": 0, "high": 1, "log": True}}}, "lr", "zero"
+        {"space": {"schedules": ["constant"], "lr": {"low": 0, "high": 1, "log": True}}},
+        "lr",
+        "zero",
     ),
     "warmup too long": (
-        {"space": {"schedules": [{"family": "cosine", "warmup": "30 steps"}], "lr": 0.1}}, "warmup", "30"
+        {"space": {"schedules": [{"family": "cosine", "warmup": "30 steps"}], "lr": 0.1}},
+        "warmup",
+        "30",
     ),
     "no rate": ({"space": {"schedules": ["cosine"]}}, "space.lr", "lr"),
     "ten million cells": (
@@ -120,7 +126,8 @@ BAD_STUDIES: dict[str, tuple[dict[str, Any], str, str]] = {
                 "weight_decay": {"low": 0, "high": 1, "points": 1_000},
             }
         },
-        "space", "10,000,000",
+        "space",
+        "10,000,000",
     ),
     "both budgets": ({"budget": {"epochs": 1, "steps": 1}}, "budget", "exactly one"),
     "test metric": ({"objective": {"metric": "test_loss", "direction": "minimize"}}, "objective", "test_loss"),

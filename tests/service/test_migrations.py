@@ -40,7 +40,7 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
 def test_a_database_of_a_newer_version_is_refused_with_the_mend(database: Database, database_url: str) -> None:
     with database.write() as session:
         session.execute(text("update alembic_version set version_num = 'ffffffffffff'"))
-    with pytest.raises(StartupError, match="ffffffffffff.*Upgrade Switchback"):
+    with pytest.raises(StartupError, match=r"ffffffffffff.*Upgrade Switchback"):
         create_app(Settings(database=database_url))
 
 

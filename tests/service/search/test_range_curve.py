@@ -121,7 +121,7 @@ def test_negative_losses_are_read_like_positive_ones() -> None:
         ([(RATES, np.full(300, np.nan))], "no finite losses"),
         ([(RATES[:10], FALL[:10])], "10 points are too few"),
         ([(RATES, np.where(RATES > 1.5e-6, np.inf, 2.3))], "8 points are too few"),
-        ([(RATES, np.where(RATES > 3e-6, np.inf, 2.3))], "diverged at 3e-06 before the loss had fallen"),
+        ([(RATES, np.where(RATES > 3e-6, np.inf, 2.3))], "before the loss had fallen"),
     ],
 )
 def test_curves_with_next_to_nothing_in_them_get_the_reason(curves: list[tuple[Floats, Floats]], said: str) -> None:
