@@ -9,13 +9,12 @@ from typing import Self
 
 import httpx2
 
+from client import DEFAULT_URL
 from client.errors import ServiceUnavailable, WaitTimeout
 from client.http import API, Transport
 from contract.pages import Health, Page, Preview, WorkerView
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus, TrialView
-
-DEFAULT_URL = "http://127.0.0.1:8765"
 
 
 class StudyClient:
@@ -36,7 +35,7 @@ class StudyClient:
         return self._http.get("/readyz", Health)
 
     def create(self, study: CreateStudy) -> StudyView:
-        """Submit a study. After ServiceUnavailable it may exist all the same: look with `list` before submitting again."""
+        """Submit a study. After ServiceUnavailable it may exist all the same: look with `list` first."""
         return self._http.post(f"{API}/studies", StudyView, study)
 
     def preview(self, study: CreateStudy, *, limit: int = 24) -> Preview:
@@ -122,7 +121,7 @@ class StudyClient:
         patience_s: float,
         away: Callable[[ServiceUnavailable], None] | None,
     ) -> StudyView:
-        """The study `poll_s` seconds from now, or as soon as the service is back; `deadline` is on the monotonic clock."""
+        """The study `poll_s` seconds from now, or as soon as the service is back; `deadline` is monotonic time."""
         begun, pause_s = time.monotonic(), poll_s
         while True:
             left_s = float("inf") if deadline is None else deadline - time.monotonic()

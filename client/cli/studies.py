@@ -1,0 +1,58 @@
+"""`switchback studies` and `switchback stop`: what there is, and an early end to it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from client import DEFAULT_URL
+from client.cli.options import AsJson, StudyId, Url, connect, output
+from client.display import words
+from client.display.leaderboard import STATUS_STYLES
+from contract.studies import StudyView
+
+
+def studies(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many to list.")] = 20,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """List the studies, newest first."""
+    with connect(url) as client:
+        page = client.list(limit=limit)
+    if as_json:
+        typer.echo(page.model_dump_json(indent=2))
+    elif page.items:
+        output().print(_table(page.items))
+    else:
+        typer.echo("No studies yet. Submit one with `switchback submit FILE`.")
+
+
+def stop(study_id: StudyId, url: Url = DEFAULT_URL) -> None:
+    """End a study early; its results so far stay."""
+    with connect(url) as client:
+        view = client.stop(study_id)
+    typer.echo(f"{words.title(view)}: {view.status}, {words.counts(view)}")
+
+
+def _table(views: list[StudyView]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name in ("id", "name", "search", "task", "status", "progress", "best"):
+        table.add_column(name, justify="right" if name == "id" else "left", overflow="fold")
+    for view in views:
+        definition = view.definition
+        found = "-" if view.best is None else f"{words.score(view.best)} ({view.best.family})"
+        table.add_row(
+            str(view.id),
+            Text(definition.name),
+            definition.search.method,
+            definition.task.key,
+            Text(view.status, style=STATUS_STYLES[view.status]),
+            words.counts(view),
+            found,
+        )
+    return table

@@ -1,0 +1,60 @@
+"""`switchback submit`: a study file becomes a study."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from client import DEFAULT_URL, files
+from client.cli.following import follow
+from client.cli.options import Poll, Timeout, Url, connect, output
+from client.display import words
+from client.errors import InvalidRequest
+from client.studies import StudyClient
+from contract.studies import StudyView
+
+
+def submit(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Study in YAML or JSON; - reads standard input.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the study and show its result.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Set a field on top of the file: search.trials=40."),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print the number of the study and nothing else.")
+    ] = False,
+    timeout: Timeout = None,
+    poll: Poll = 1.0,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Submit a study from a YAML or JSON file.
+
+    Nothing is submitted unless the whole file is valid; every broken rule is told with its line. With --wait the exit
+    code says how the study ended: 0 with a result, 1 failed or without one, 4 when --timeout seconds were not enough.
+    """
+    found = files.read(file)
+    for setting in settings or ():
+        found = found.with_setting(setting)
+    with connect(url) as client:
+        view = _create(client, found)
+        typer.echo(str(view.id) if quiet else _receipt(view, client.url))
+        if wait:
+            follow(client, view.id, output(), poll_s=poll, timeout_s=timeout)
+
+
+def _create(client: StudyClient, file: files.StudyFile) -> StudyView:
+    study = file.study()
+    try:
+        return client.create(study)
+    except InvalidRequest as error:
+        if not error.errors:
+            raise
+        raise file.error(error.errors) from error
+
+
+def _receipt(view: StudyView, url: str) -> str:
+    planned = view.progress.planned
+    size = "" if planned is None else f", {planned} trials planned"
+    return f"{words.title(view)}: submitted to {url}{size}\nFollow it with `switchback watch {view.id}`."

@@ -1,0 +1,1 @@
+"""Studies shown in a terminal, from what the SDK reads; knows nothing of the command line's options."""

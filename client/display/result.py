@@ -1,0 +1,89 @@
+"""What a study found: the winner with its drawing and code, or the reading of a range test."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.text import Text
+
+from client.display import words
+from client.display.leaderboard import leaderboard
+from client.display.lossplot import loss_plot
+from client.errors import NoResultYet
+from client.studies import StudyClient
+from contract.studies import BestView, LeaderboardEntry, RangeTestView, StudyView
+from schedules.draw import terminal
+
+SHOWN = 10
+
+
+def show_result(client: StudyClient, view: StudyView, console: Console) -> bool:
+    """Show what the study has found so far; whether that is anything."""
+    if view.definition.search.method == "range_test":
+        found = client.range_test(view.id)
+        show_range_test(found, console)
+        return found.suggestion is not None
+    try:
+        best = client.best(view.id)
+    except NoResultYet:
+        console.print(Text("No trial has finished with a value, so there is no winner.", style="yellow"))
+        return False
+    console.print(leaderboard(client.leaderboard(view.id, limit=SHOWN).items, view.definition.objective))
+    show_best(best, console)
+    return True
+
+
+def show_best(best: BestView, console: Console) -> None:
+    """The winner: parameters, metrics of its best trial, its rate drawn, and the code to use it."""
+    console.print(Text("winner  ", style="bold").append(_winner(best.entry), style="bold green"))
+    console.print(f"{best.objective.metric}: {words.score(best.entry)}, {best.entry.complete} seeds", highlight=False)
+    console.print(_metrics(best), highlight=False, soft_wrap=True)
+    bound = best.schedule.bind(best.total_steps, best.steps_per_epoch)
+    width = max(40, min(78, console.width - 2))
+    console.print()
+    console.print(Text(terminal({best.entry.family: bound}, width=width, plain=_plain(console)), no_wrap=True))
+    console.print()
+    show_snippet(best, console)
+
+
+def show_snippet(best: BestView, console: Console) -> None:
+    """The code, coloured on a terminal and untouched elsewhere."""
+    if console.is_terminal:
+        console.print(Syntax(best.snippet, "python", background_color="default", word_wrap=False))
+    else:
+        console.print(best.snippet, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_range_test(found: RangeTestView, console: Console) -> None:
+    """The suggestion with its reason, other rules' answers, and the smoothed loss against the rate."""
+    if found.smoothed_lr:
+        width = max(30, min(64, console.width - 12))
+        drawn = loss_plot(found.smoothed_lr, found.smoothed_loss, mark=found.suggestion, width=width)
+        console.print(Text(f"smoothed loss over {len(found.curves)} seeds", style="bold"))
+        console.print(Text(drawn, no_wrap=True))
+    if found.suggestion is None:
+        console.print(Text("no suggestion", style="bold yellow").append(f": {found.reason}", style="not bold"))
+    else:
+        console.print(
+            Text("suggestion  ", style="bold")
+            .append(f"lr = {words.value(found.suggestion, 3)}", style="bold green")
+            .append(f": {found.reason}", style="not bold")
+        )
+    if found.low is not None and found.high is not None:
+        console.print(f"search between {words.value(found.low, 3)} and {words.value(found.high, 3)}", highlight=False)
+    if found.rules:
+        said = ", ".join(f"{name} {words.value(rate, 3)}" for name, rate in found.rules.items())
+        console.print(f"other rules: {said}", highlight=False)
+
+
+def _winner(entry: LeaderboardEntry) -> str:
+    return f"{entry.family}  {words.parameters(entry.params)}"
+
+
+def _metrics(best: BestView) -> str:
+    shown = ", ".join(f"{name} {words.value(number)}" for name, number in sorted(best.metrics.items()))
+    return f"its best trial: {shown}"
+
+
+def _plain(console: Console) -> bool:
+    return not console.encoding.lower().startswith("utf")
