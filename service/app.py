@@ -28,7 +28,11 @@ _ERRORS: dict[int | str, dict[str, object]] = {
 def create_app(settings: Settings) -> FastAPI:
     """An application over the settings' database, which is brought to this version's schema first."""
     database = Database(settings)
-    migrate.upgrade(database)
+    try:
+        migrate.upgrade(database)
+    except BaseException:
+        database.close()
+        raise
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -77,7 +77,7 @@ def _end(database: Database, study: Study, *, usable: bool) -> None:
 
 def _counts(session: Session, study_id: int) -> dict[TrialStatus, int]:
     grouped = select(Trial.status, func.count()).where(Trial.study_id == study_id).group_by(Trial.status)
-    return dict.fromkeys(STATUSES, 0) | dict(session.execute(grouped).tuples().all())
+    return dict.fromkeys(STATUSES, 0) | dict(session.execute(grouped).all())
 
 
 def _only_failures(session: Session, study_id: int, count: int) -> bool:

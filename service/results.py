@@ -15,7 +15,7 @@ from schedules import from_dict
 from service import studies
 from service.errors import Conflict, NoResultYet, NotFound
 from service.models import Attempt, Point, Study, Trial, Worker
-from service.search.range_test import analyse
+from service.search.range_curve import analyse
 
 CURVES_SHOWN = 12
 
