@@ -22,9 +22,7 @@ def submit(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Set a field on top of the file: search.trials=40."),
     ] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print the number of the study and nothing else.")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the number of the study only.")] = False,
     timeout: Timeout = None,
     poll: Poll = 1.0,
     url: Url = DEFAULT_URL,
