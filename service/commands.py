@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -18,6 +15,7 @@ import uvicorn
 
 from service.app import create_app
 from service.errors import StartupError
+from service.local_workers import LocalWorkers
 from service.settings import DEFAULT_DATABASE, DEFAULT_PORT, Settings
 
 DatabaseOption = Annotated[
@@ -53,8 +51,12 @@ def up(
 ) -> None:
     """Run everything on this machine: the service and its workers, until Ctrl-C."""
     settings = _settings(database, 60.0, 5.0)
-    with _listening("127.0.0.1", port) as listener, _workers(_address(listener), workers):
-        _serve(settings, listener, log_level)
+    with _listening("127.0.0.1", port) as listener:
+        local = LocalWorkers(_address(listener), workers)
+        try:
+            _serve(settings, listener, log_level, before_exit=local.stop)
+        finally:
+            local.stop()
 
 
 def _settings(database: str, lease_ttl: float, sweep: float) -> Settings:
@@ -64,7 +66,30 @@ def _settings(database: str, lease_ttl: float, sweep: float) -> Settings:
         _refuse(str(error))
 
 
-def _serve(settings: Settings, listener: socket.socket, log_level: str) -> None:
+class _Server(uvicorn.Server):
+    """Uvicorn that does one thing more between a signal and its shutdown, while it still serves."""
+
+    def __init__(self, config: uvicorn.Config, before_exit: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._before_exit = before_exit
+        self._asked = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal shuts down in order, a second one at once."""
+        if self._asked:
+            super().handle_exit(sig, frame)
+            return
+        self._asked = True
+        threading.Thread(target=self._leave, args=(sig,), daemon=True).start()
+
+    def _leave(self, sig: int) -> None:
+        self._before_exit()
+        super().handle_exit(sig, None)
+
+
+def _serve(
+    settings: Settings, listener: socket.socket, log_level: str, *, before_exit: Callable[[], None] = lambda: None
+) -> None:
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     try:
         app = create_app(settings)
@@ -72,8 +97,9 @@ def _serve(settings: Settings, listener: socket.socket, log_level: str) -> None:
         _refuse(str(error))
     shown = settings.url.render_as_string(hide_password=True)
     typer.echo(f"Switchback serves {shown} at {_address(listener)}", err=True)
-    server = uvicorn.Server(uvicorn.Config(app, log_level=log_level, access_log=False, timeout_graceful_shutdown=10))
-    server.run(sockets=[listener])
+    config = uvicorn.Config(app, log_level=log_level, access_log=False, timeout_graceful_shutdown=10)
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal it has already obeyed once more
+        _Server(config, before_exit).run(sockets=[listener])
 
 
 @contextmanager
@@ -92,23 +118,6 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-@contextmanager
-def _workers(url: str, count: int) -> Iterator[None]:
-    """Worker processes that end with this one, gracefully: a worker given SIGTERM finishes or gives back its trial."""
-    command = [str(Path(sys.executable).parent / "switchback"), "worker", "--url", url]
-    running = [subprocess.Popen([*command, "--name", f"local-{index}"], env=os.environ) for index in range(count)]
-    try:
-        yield
-    finally:
-        for process in running:
-            process.send_signal(signal.SIGTERM)
-        for process in running:
-            try:
-                process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 def _refuse(message: str) -> NoReturn:
