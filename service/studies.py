@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from statistics import stdev
@@ -19,13 +20,14 @@ from service.lifecycle import STATUSES
 from service.models import Study, Trial, Worker
 from service.queue import cancel_queued
 from service.search import strategy_for
-from service.search.strategy import Proposal, SpaceError, Strategy
+from service.search.strategy import Proposal, SpaceError
 
 
-def plan(definition: CreateStudy) -> Strategy:
-    """The strategy of a request; a space that does not fit the search is an invalid request."""
+@contextmanager
+def refusing() -> Iterator[None]:
+    """A space that does not fit the search is an invalid request."""
     try:
-        return strategy_for(definition)
+        yield
     except SpaceError as error:
         broken = FieldError(field=error.field, rule=error.rule, value=str(error.value)[:200])
         raise InvalidRequest(str(error), [broken]) from error
@@ -33,7 +35,8 @@ def plan(definition: CreateStudy) -> Strategy:
 
 def create(session: Session, definition: CreateStudy, *, now: datetime) -> int:
     """Store a study with its first trials; its id."""
-    strategy = plan(definition)
+    with refusing():
+        strategy = strategy_for(definition)
     study = Study(
         name=definition.name,
         status="running",

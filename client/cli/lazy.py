@@ -26,13 +26,13 @@ class Entry:
 
 COMMANDS = {
     "submit": Entry("client.cli.submit:submit", "Submit a study from a YAML or JSON file."),
+    "preview": Entry("client.cli.preview:preview", "Draw the schedules a study would try, spending nothing."),
     "watch": Entry("client.cli.watch:watch", "Follow a study until it ends, then show its result."),
     "best": Entry("client.cli.best:best", "Show the winning schedule of a study and the code to use it."),
     "studies": Entry("client.cli.studies:studies", "List the studies, newest first."),
     "stop": Entry("client.cli.studies:stop", "End a study early; its results so far stay."),
     "up": Entry("service.commands:up", "Run everything on this machine: service, dashboard and workers.", "service"),
     "serve": Entry("service.commands:serve", "Run the service and its dashboard.", "service"),
-    "preview": Entry("service.commands:preview", "Draw the schedules a study would try, spending nothing.", "service"),
     "worker": Entry("worker.commands:worker", "Train trials on this machine.", "worker"),
 }
 NEEDED = {"service": ("fastapi", "sqlalchemy"), "worker": ("torch",)}
@@ -77,7 +77,7 @@ class LazyGroup(TyperGroup):
         try:
             function = _function(self._found.get(name), entry)
         except ModuleNotFoundError as error:
-            if entry is None or entry.extra is None:
+            if entry is None or entry.extra is None or _installed(error.name):
                 raise
             raise CommandMissing(f'{name} needs: pip install "switchback[{entry.extra}]" ({error})') from error
         single = typer.Typer(add_completion=False)
@@ -97,10 +97,16 @@ def _function(point: EntryPoint | None, entry: Entry | None) -> Callable[..., ob
     return found
 
 
+def _installed(module: str | None) -> bool:
+    """Whether the package of a module that was not found is there all the same: then an extra will not mend it."""
+    return module is None or importlib.util.find_spec(module.partition(".")[0]) is not None
+
+
 def _panel(entry: Entry) -> str:
     return "Studies" if entry.extra is None else "Machines"
 
 
 def _listed(entry: Entry) -> str:
-    missing = [name for name in NEEDED.get(entry.extra or "", ()) if importlib.util.find_spec(name) is None]
-    return f'{entry.summary} Needs: pip install "switchback[{entry.extra}]"' if missing else entry.summary
+    missing = not all(map(_installed, NEEDED.get(entry.extra or "", ())))
+    # The bracket is escaped, or the help takes it for markup.
+    return rf'{entry.summary} Needs: pip install "switchback\[{entry.extra}]"' if missing else entry.summary

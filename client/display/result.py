@@ -41,7 +41,7 @@ def show_best(best: BestView, console: Console) -> None:
     bound = best.schedule.bind(best.total_steps, best.steps_per_epoch)
     width = max(40, min(78, console.width - 2))
     console.print()
-    console.print(Text(terminal({best.entry.family: bound}, width=width, plain=_plain(console)), no_wrap=True))
+    console.print(Text(terminal({best.entry.family: bound}, width=width, plain=plain(console)), no_wrap=True))
     console.print()
     show_snippet(best, console)
 
@@ -85,5 +85,6 @@ def _metrics(best: BestView) -> str:
     return f"its best trial: {shown}"
 
 
-def _plain(console: Console) -> bool:
+def plain(console: Console) -> bool:
+    """Whether the terminal cannot show braille."""
     return not console.encoding.lower().startswith("utf")

@@ -6,12 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from contract.pages import Page, Preview, Proposal
+from contract.pages import Page, Preview
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus
 from service import results, studies
 from service.api.context import Context, Ctx, Cursor, Id, Limit, Points
 from service.errors import InvalidRequest
+from service.search.preview import preview
 
 router = APIRouter(tags=["studies"])
 
@@ -93,24 +94,10 @@ def get_range_test(study_id: Id, ctx: Ctx) -> RangeTestView:
 
 
 @router.post("/previews")
-def preview(body: CreateStudy, limit: Limit = 24) -> Preview:
+def create_preview(body: CreateStudy, limit: Limit = 24) -> Preview:
     """The first trials a study would run, without storing or running any."""
-    strategy = studies.plan(body)
-    found = strategy.propose([], 0, limit)
-    return Preview(
-        planned=strategy.planned,
-        proposals=[
-            Proposal(
-                number=one.number,
-                origin=one.origin,
-                family=one.family,
-                params=dict(one.params),
-                schedule=one.schedule,
-                seed=one.seed,
-            )
-            for one in found
-        ],
-    )
+    with studies.refusing():
+        return preview(body, limit)
 
 
 def _view(ctx: Context, study_id: int) -> StudyView:
