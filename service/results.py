@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from schedules.export import to_torch_source
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contract.studies import BestView, CreateStudy, RangeTestCurve, RangeTestView
 from contract.trials import AttemptView, Curve, Curves, RateCurve, TrialRow, TrialStatus, TrialView
 from schedules import from_dict
+from schedules.export import to_torch_source
 from service import studies
 from service.errors import Conflict, NoResultYet, NotFound
 from service.models import Attempt, Point, Study, Trial, Worker

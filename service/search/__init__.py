@@ -19,7 +19,7 @@ def strategy_for(definition: CreateStudy) -> Strategy:
 
 @lru_cache(maxsize=256)
 def _build(text: str) -> Strategy:
-    """Remembered, because binding tries every value of a space and a running study asks for its strategy all the time."""
+    """Remembered: binding tries every value of the space, and a running study asks for its strategy all the time."""
     study = CreateStudy.model_validate_json(text)
     match study.search:
         case Grid(seeds=seeds):

@@ -8,8 +8,8 @@ from itertools import combinations
 from math import prod
 
 from contract.base import Scalar
-from service.search.domains import meaning
-from service.search.space import BoundSpace, Branch
+from schedules.presets import LR
+from service.search.space import OPTIMIZER, BoundSpace, Branch, meaning
 from service.search.strategy import Observation, Params, Proposal, SpaceError
 
 MAX_TRIALS = 100_000
@@ -80,8 +80,8 @@ def _digits(branch: Branch, axes: tuple[tuple[Scalar, ...], ...], rest: int) -> 
 
 def _values(branch: Branch, axes: tuple[tuple[Scalar, ...], ...]) -> dict[str, set[Hashable]]:
     """What every parameter of the entry takes in this grid, comparable across entries; those not named, one default."""
-    kinds = {parameter.name: parameter.kind for parameter in branch.preset.parameters}
-    found = {item.name: {meaning(item.default, item.kind)} for item in branch.preset.parameters}
+    rules = {rule.name: rule for rule in (LR, *branch.preset.parameters, *OPTIMIZER.values())}
+    found = {item.name: {meaning(item.default, item)} for item in branch.preset.parameters}
     for dimension, values in zip(branch.dimensions, axes, strict=True):
-        found[dimension.name] = {meaning(value, kinds.get(dimension.name, "float")) for value in values}
+        found[dimension.name] = {meaning(value, rules[dimension.name]) for value in values}
     return found

@@ -13,6 +13,8 @@ Floats: TypeAlias = NDArray[np.float64]
 
 MIN_POINTS = 20
 """Points a curve needs to be read at all."""
+DENSE = 20
+"""Steps per power of ten below which a ramp outruns training: the whole reading moves to higher rates."""
 BANDWIDTH = 0.15
 """Standard deviation of the smoothing kernel in decades of the rate, where the points lie dense enough."""
 GRID_PER_DECADE = 40
@@ -57,6 +59,7 @@ class _Smooth:
     slope: Floats
     error: Floats
     diverged: bool
+    per_decade: float
 
 
 def analyse(curves: Sequence[tuple[Floats, Floats]], *, high: float | None = None) -> RangeTestResult:
@@ -103,6 +106,8 @@ def _suggest(smooth: _Smooth) -> RangeTestResult:
         f"halfway, in powers of ten, between the steepest fall of the loss ({10 ** smooth.x[steepest]:.2g}) "
         f"and its minimum ({10 ** smooth.x[bottom]:.2g})"
     )
+    if smooth.per_decade < DENSE:
+        reason += f"; likely too high, as the ramp was short: {smooth.per_decade:.0f} steps per power of ten"
     return RangeTestResult(
         reason=reason,
         suggestion=float(10**middle),
@@ -171,7 +176,9 @@ def _smooth(seeds: Sequence[_Usable], high: float) -> _Smooth | None:
     grid = np.linspace(x.min(), cut, 2 + int(GRID_PER_DECADE * (cut - x.min())))
     value, slope, influence = _local_linear(x, loss, grid, max(BANDWIDTH, 2 * spacing))
     diverged = bool(cut < np.log10(high) - 2 * spacing)
-    return _Smooth(x=grid, loss=value, slope=slope, error=noise * np.sqrt(influence), diverged=diverged)
+    return _Smooth(
+        x=grid, loss=value, slope=slope, error=noise * np.sqrt(influence), diverged=diverged, per_decade=1 / spacing
+    )
 
 
 def _local_linear(x: Floats, y: Floats, grid: Floats, bandwidth: float) -> tuple[Floats, Floats, Floats]:
