@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from schedules.presets import REGISTRY
 from torch.optim import SGD, Adagrad, AdamW, Optimizer, RMSprop, lr_scheduler
 
 from schedules import ScheduleError
 from schedules.feedback import ReduceOnPlateau
+from schedules.presets import REGISTRY
 from schedules.torch import SwitchbackLR
 
 COSINE = REGISTRY["cosine"].build(lr=0.1)
