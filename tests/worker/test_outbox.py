@@ -1,0 +1,179 @@
+"""The outbox against the real service, through connections that break."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx2
+import pytest
+from live import LiveService, submit, worker_info
+
+from client.leases import LeaseClient
+from client.studies import StudyClient
+from contract.leases import ClaimRequest, Completion, LeaseRef, Point, Release, TrialReport
+from worker.holdings import Holdings
+from worker.outbox import Outbox, merged
+
+
+class Faulty(httpx2.BaseTransport):
+    """The network, with faults to come: `refuse` requests that never arrive, `swallow` answers that never do."""
+
+    def __init__(self) -> None:
+        self.refuse = self.swallow = 0
+        self.invalid: set[str] = set()
+        self.arrived: list[str] = []
+        self._network = httpx2.HTTPTransport()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self.refuse:
+            self.refuse -= 1
+            raise httpx2.ConnectError("connection refused")
+        if request.url.path in self.invalid:
+            problem = {
+                "type": "x",
+                "title": "x",
+                "status": 422,
+                "code": "invalid-request",
+                "detail": "no",
+                "errors": [],
+            }
+            return httpx2.Response(422, json=problem)
+        response = self._network.handle_request(request)
+        self.arrived.append(request.url.path.rpartition("/")[2])
+        if self.swallow:
+            response.read()
+            self.swallow -= 1
+            raise httpx2.ReadTimeout("the answer was lost")
+        return response
+
+
+@dataclass
+class Bench:
+    """Two claimed trials, and an outbox for them."""
+
+    network: Faulty
+    leases: list[LeaseRef]
+    holdings: Holdings
+    outbox: Outbox
+    studies: StudyClient
+    ended: list[int] = field(default_factory=list)
+
+    def report(self, index: int, *steps: int) -> None:
+        points = [Point(step=step, values={"train_loss": float(step)}) for step in steps]
+        self.outbox.put(TrialReport(lease=self.leases[index], total_steps=50, steps_per_epoch=10, points=points))
+
+    def complete(self, index: int) -> None:
+        self.outbox.put(
+            Completion(
+                lease=self.leases[index],
+                outcome="complete",
+                metrics={"val_loss": 0.5},
+                steps_done=50,
+                device_seconds=1.0,
+                engine="solo",
+            )
+        )
+
+    def steps(self, trial_id: int) -> list[int]:
+        (curve,) = self.studies.curves(1, trials=[trial_id]).curves
+        return curve.steps
+
+
+@pytest.fixture
+def bench(service: LiveService) -> Iterator[Bench]:
+    submit(service)
+    network, ended = Faulty(), []
+    with LeaseClient(service.url, transport=network) as client, StudyClient(service.url) as studies:
+        token = secrets.token_urlsafe(32)
+        holdings = Holdings(ended.append)
+        leases = []
+        for lease in client.claim(ClaimRequest(worker=worker_info(), token=token, max_trials=2)).leases:
+            leases.append(LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=token))
+            holdings.hold(leases[-1], 0.0)
+        with Outbox(client, holdings, linger_s=0.2) as outbox:
+            network.arrived.clear()
+            yield Bench(network, leases, holdings, outbox, studies, ended)
+
+
+def test_points_of_several_trials_travel_in_one_batch(bench: Bench) -> None:
+    for step in range(1, 6):
+        bench.report(0, step)
+        bench.report(1, step)
+    assert bench.outbox.flushed(10)
+    assert (bench.network.arrived, bench.steps(1), bench.steps(2)) == (["report"], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+
+
+def test_a_batch_holds_at_most_a_thousand_points(bench: Bench) -> None:
+    bench.report(0, *range(600))
+    bench.report(0, *range(600, 1200))
+    assert bench.outbox.flushed(10)
+    assert bench.network.arrived == ["report", "report"]
+
+
+def test_an_ending_arrives_after_all_that_was_reported_before_it_however_often_the_service_is_away(
+    bench: Bench,
+) -> None:
+    bench.network.refuse = 3
+    bench.report(0, 1, 2)
+    bench.complete(0)
+    assert bench.outbox.flushed(10)
+    assert bench.network.arrived == ["report", "complete"]
+    assert bench.studies.trial(1).status == "complete"
+
+
+def test_a_message_whose_answer_was_lost_is_sent_again_and_counts_once(bench: Bench) -> None:
+    bench.network.swallow = 1
+    bench.report(0, 1)
+    assert bench.outbox.flushed(10)
+    bench.network.swallow = 1
+    bench.complete(0)
+    assert bench.outbox.flushed(10)
+    assert bench.network.arrived == ["report", "report", "complete", "complete"]
+    assert (bench.steps(1), bench.studies.trial(1).device_seconds) == ([1], 1.0)
+
+
+def test_a_lost_lease_costs_its_neighbour_in_the_batch_nothing(bench: Bench) -> None:
+    with LeaseClient(bench.studies.url) as other:
+        other.release(Release(lease=bench.leases[0], reason="taken away"))
+    bench.report(0, 1)
+    bench.report(1, 1)
+    bench.complete(0)
+    assert bench.outbox.flushed(10)
+    assert (bench.steps(2), bench.studies.trial(1).status, bench.ended) == ([1], "queued", [1])
+
+
+def test_a_result_the_service_refuses_fails_the_trial_with_the_refusal(bench: Bench) -> None:
+    bench.network.invalid = {"/api/v1/leases/complete"}
+    bench.complete(0)
+    assert bench.outbox.flushed(10)
+    assert bench.network.arrived == ["fail"]
+    assert bench.holdings.of(bench.leases[0]).refused == "no"
+
+
+def test_the_directive_to_stop_ends_the_trial_once(bench: Bench) -> None:
+    bench.studies.stop(1)
+    bench.report(0, 1)
+    bench.report(0, 2)
+    assert bench.outbox.flushed(10)
+    assert bench.ended == [1]
+    assert bench.holdings.of(bench.leases[0]).end == "its study was stopped"
+
+
+def test_closing_does_not_wait_for_a_service_that_is_away(bench: Bench) -> None:
+    bench.network.refuse = 10**9
+    bench.report(0, 1)
+    assert not bench.outbox.flushed(0.5)
+    bench.outbox.close()
+    assert bench.outbox.pending == 1
+
+
+def test_reports_of_one_lease_are_merged_in_order() -> None:
+    lease = LeaseRef(trial_id=1, attempt=1, token="t" * 43)
+    parts = [
+        TrialReport(lease=lease, total_steps=9, steps_per_epoch=3, points=[Point(step=step, values={})])
+        for step in (1, 2, 3)
+    ]
+    (only,) = merged(parts)
+    assert [point.step for point in only.points] == [1, 2, 3]

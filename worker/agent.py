@@ -1,0 +1,232 @@
+"""The worker's life: claim, train, tell, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+
+from client.errors import ServiceUnavailable, SwitchbackError, UnexpectedAnswer
+from client.leases import LeaseClient
+from contract.leases import ClaimReply, ClaimRequest, HeartbeatRequest, Lease, TrialReport, WorkerInfo
+from worker.backoff import delays
+from worker.beats import Beat
+from worker.engine import Engine
+from worker.holdings import Holdings
+from worker.outbox import Ending, Outbox
+from worker.pulse import Pulse
+from worker.shift import Shift
+from worker.tasks import Registry
+
+logger = logging.getLogger(__name__)
+
+NAP_S = 0.05
+PARTING_S = 5.0
+"""How long a worker that was told to stop at once, or whose grace is over, still tries to give back its trials."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Durations in seconds. `grace_s`: how long a drained worker may go on with the trials it has. `stall_s`: without
+    progress for so long, its leases are renewed no more. None: no limit.
+    """
+
+    grace_s: float = 30.0
+    stall_s: float = 600.0
+    max_trials: int | None = None
+    exit_when_idle_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.grace_s >= 0:
+            raise ValueError(f"grace_s: need at least 0 seconds, got {self.grace_s}")
+        if not self.stall_s > 0:
+            raise ValueError(f"stall_s: need more than 0 seconds, got {self.stall_s}")
+        if self.max_trials is not None and self.max_trials < 1:
+            raise ValueError(f"max_trials: need at least 1, got {self.max_trials}")
+        if self.exit_when_idle_s is not None and not self.exit_when_idle_s >= 0:
+            raise ValueError(f"exit_when_idle_s: need at least 0 seconds, got {self.exit_when_idle_s}")
+
+
+class Agent:
+    """Trains what the service hands out. `run` in one thread; `drain` and `cut` may be called from a signal handler."""
+
+    def __init__(
+        self, client: LeaseClient, worker: WorkerInfo, *, engine: Engine, registry: Registry, settings: Settings
+    ) -> None:
+        self._client, self._worker = client, worker
+        self._engine, self._registry, self._settings = engine, registry, settings
+        self._holdings = Holdings(self._end_trial)
+        self._shift: Shift | None = None
+        self._draining = self._cut = False
+        self._naps = 0
+        self._answered = False
+        self._away = False
+        self._ask_at = 0.0
+        self.trials = 0
+
+    @property
+    def draining(self) -> bool:
+        """Whether it claims no more."""
+        return self._draining
+
+    def drain(self) -> None:
+        """Claim no more; finish the trials at hand within the grace, else give them back."""
+        if not self._draining:
+            self._draining = True
+            timer = threading.Timer(self._settings.grace_s, self.cut)
+            timer.daemon = True
+            timer.start()
+
+    def cut(self) -> None:
+        """Give the trials at hand back at once and end."""
+        self._draining = self._cut = True
+        if self._shift is not None:
+            self._shift.steering.drop_all()
+
+    def run(self) -> int:
+        """Work until drained, or until `max_trials` or `exit_when_idle_s` is reached; messages that never arrived."""
+        pulse = Pulse(
+            self._client.url,
+            self._worker.id,
+            stall_s=self._settings.stall_s,
+            progress=self._progress,
+            on_beat=self._on_beat,
+        )
+        with pulse, Outbox(self._client, self._holdings) as outbox:
+            idle_since: float | None = None
+            while not self._done():
+                token = secrets.token_urlsafe(32)
+                reply = self._claimed(token)
+                if reply is not None and reply.leases:
+                    idle_since = None
+                    self._work(reply.leases, token, pulse, outbox)
+                elif reply is not None:
+                    idle_since = self._idle(idle_since, reply.retry_after_s)
+            return outbox.pending
+
+    def _done(self) -> bool:
+        limit = self._settings.max_trials
+        return self._draining or (limit is not None and self.trials >= limit)
+
+    def _claimed(self, token: str) -> ClaimReply | None:
+        """Ask, with the same token until an answer comes: had one been lost, it comes again. None once draining."""
+        limit = self._settings.max_trials
+        count = self._engine.capacity if limit is None else min(self._engine.capacity, limit - self.trials)
+        request = ClaimRequest(worker=self._worker, token=token, max_trials=count)
+        away = False
+        for delay in delays():
+            if self._draining:
+                break
+            try:
+                reply = self._client.claim(request)
+            except (ServiceUnavailable, UnexpectedAnswer) as error:
+                if isinstance(error, UnexpectedAnswer) and not self._answered:
+                    raise
+                if not away:
+                    away = True
+                    logger.warning("no answer, trying on until there is one: %s", error)
+                wished = error.retry_after if isinstance(error, ServiceUnavailable) else None
+                self._nap(max(delay, wished or 0.0))
+            else:
+                if away or not self._answered:
+                    logger.info("connected to %s", self._client.url)
+                self._answered = True
+                return reply
+        return None
+
+    def _idle(self, since: float | None, retry_after_s: float) -> float:
+        """Wait for work; since when there has been none."""
+        limit = self._settings.exit_when_idle_s
+        now = time.monotonic()
+        if since is None:
+            since = now
+            logger.info("no trial to train at the moment, waiting")
+        if limit is not None and now - since >= limit:
+            logger.info("no trial for %g s, ending as asked", limit)
+            self._draining = True
+            return since
+        # Jittered, so that a fleet that went idle together does not ask together.
+        wait = retry_after_s * random.uniform(0.75, 1.25)  # noqa: S311  # not a secret
+        self._nap(wait if limit is None else min(wait, max(0.0, since + limit - now)))
+        return since
+
+    def _work(self, leases: list[Lease], token: str, pulse: Pulse, outbox: Outbox) -> None:
+        claimed_at = time.monotonic()
+
+        def put(message: TrialReport | Ending) -> None:
+            while outbox.full and not self._cut:
+                self._naps += 1
+                time.sleep(NAP_S)
+            outbox.put(message)
+
+        shift = Shift(leases, token, engine=self._engine, registry=self._registry, holdings=self._holdings, put=put)
+        for lease in leases:
+            ref = shift.leases[lease.trial.id]
+            self._holdings.hold(ref, claimed_at + lease.ttl_s)
+            pulse.hold(ref, lease.ttl_s)
+        self._shift = shift
+        if self._cut:
+            shift.steering.drop_all()
+        shift.train(self._check_leases)
+        self._flush(outbox)
+        self._shift = None
+        self.trials += len(leases)
+        for ref in shift.leases.values():
+            pulse.drop(ref)
+            self._holdings.forget(ref)
+
+    def _flush(self, outbox: Outbox) -> None:
+        """Wait until the service knows how the trials ended; a worker that has to go gives up after PARTING_S."""
+        give_up_at = math.inf
+        while not outbox.flushed(NAP_S):
+            self._naps += 1
+            if self._cut:
+                give_up_at = min(give_up_at, time.monotonic() + PARTING_S)
+            if time.monotonic() > give_up_at:
+                logger.warning("%d messages could not be delivered; the leases will expire", outbox.pending)
+                return
+
+    def _check_leases(self) -> None:
+        """When a lease has outlived its last renewal, ask about it ourselves: the heartbeat process may be gone.
+
+        While the service is away training goes on: it gives leases the time of its absence when it is back, and refuses
+        what was lost.
+        """
+        now = time.monotonic()
+        if self._away or now < self._ask_at or not (overdue := self._holdings.overdue(now)):
+            return
+        self._ask_at = now + 5.0
+        logger.warning("%d leases have outlived their last renewal; asking the service", len(overdue))
+        try:
+            reply = self._client.heartbeat(HeartbeatRequest(worker_id=self._worker.id, leases=overdue))
+        except SwitchbackError as error:
+            logger.warning("the service cannot say: %s", error)
+        else:
+            self._holdings.heard(reply.leases, now)
+
+    def _on_beat(self, beat: Beat) -> None:
+        """Called in the thread that listens to the heartbeat process."""
+        self._away = beat.away is not None
+        if beat.stalled:
+            logger.warning("no progress for %g s: the leases are renewed no more", self._settings.stall_s)
+        self._holdings.heard(beat.leases, beat.sent_at)
+
+    def _end_trial(self, trial_id: int) -> None:
+        if self._shift is not None:
+            self._shift.steering.drop(trial_id)
+
+    def _progress(self) -> int:
+        """Grows while the worker works: with every update of the engine, and with every wait of ours."""
+        shift = self._shift
+        return self._naps + (shift.steering.polls if shift is not None else 0)
+
+    def _nap(self, seconds: float) -> None:
+        """Sleep in slices: signal handlers only set flags, and a sleep is not cut short by them."""
+        until = time.monotonic() + seconds
+        while not self._draining and (left := until - time.monotonic()) > 0:
+            self._naps += 1
+            time.sleep(min(NAP_S, left))

@@ -1,0 +1,146 @@
+"""What the command line can do where the worker is installed: worker."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import re
+import secrets
+import signal
+import socket
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from worker.agent import Agent, Settings
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_URL = "http://127.0.0.1:8765"
+
+UrlOption = Annotated[str, typer.Option("--url", envvar="SWITCHBACK_URL", help="Where the service is.")]
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="What the dashboard calls this worker; host and process by default.")
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; by default the best there is.")
+]
+ThreadsOption = Annotated[
+    int, typer.Option("--threads", min=1, help="CPU threads; one, so that a worker per core never fights.")
+]
+TaskOption = Annotated[
+    list[str] | None, typer.Option("--task", help="Your own task, package.module:name; may be given several times.")
+]
+GraceOption = Annotated[float, typer.Option("--grace", min=0, help="Seconds to finish the trial at hand when stopped.")]
+StallOption = Annotated[
+    float, typer.Option("--stall", min=1, help="Seconds without progress until a trial is given up.")
+]
+MaxTrialsOption = Annotated[int | None, typer.Option("--max-trials", min=1, help="End after so many trials.")]
+IdleOption = Annotated[
+    float | None, typer.Option("--exit-when-idle", min=0, help="End after so many seconds without a trial.")
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens in detail.")]
+
+
+def worker(
+    *,
+    url: UrlOption = DEFAULT_URL,
+    name: NameOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = 1,
+    task: TaskOption = None,
+    grace: GraceOption = 30.0,
+    stall: StallOption = 600.0,
+    max_trials: MaxTrialsOption = None,
+    exit_when_idle: IdleOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train the trials the service hands out, until Ctrl-C: once to finish the trial at hand, twice to give it back."""
+    _log(logging.DEBUG if verbose else logging.INFO)
+    _require("torch", "sklearn")
+    from client.errors import SwitchbackError
+    from worker.agent import Settings
+
+    try:
+        settings = Settings(grace_s=grace, stall_s=stall, max_trials=max_trials, exit_when_idle_s=exit_when_idle)
+        agent = _agent(url, name, settings, device=device, threads=threads, tasks=task or [])
+    except ValueError as error:
+        _refuse(str(error))
+    _drain_on_signals(agent)
+    try:
+        undelivered = agent.run()
+    except SwitchbackError as error:
+        _refuse(str(error))
+    raise typer.Exit(1 if undelivered else 0)
+
+
+def _agent(
+    url: str, name: str | None, settings: Settings, *, device: str | None, threads: int, tasks: list[str]
+) -> Agent:
+    import torch
+
+    from client.leases import LeaseClient
+    from contract.leases import WorkerInfo
+    from worker.agent import Agent
+    from worker.engine import Solo, devices
+    from worker.tasks import assemble
+
+    client = LeaseClient(url)
+    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: a task of one's own is found where one stands
+    registry = assemble(tasks)
+    chosen = devices.choose(device)
+    torch.set_num_threads(threads)
+    info = WorkerInfo(
+        id=_identity(),
+        name=name or f"{socket.gethostname()[:100]}-{os.getpid()}",
+        device=devices.describe(chosen)[:120],
+        version=version("switchback"),
+        tasks=sorted(registry.tasks()),
+    )
+    logger.info("worker %s on %s trains %s", info.name, info.device, ", ".join(info.tasks))
+    return Agent(client, info, engine=Solo(chosen), registry=registry, settings=settings)
+
+
+def _drain_on_signals(agent: Agent) -> None:
+    """The first SIGTERM or SIGINT finishes the trial at hand, within the grace; the second gives it back at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if agent.draining:
+            agent.cut()
+        else:
+            agent.drain()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _identity() -> str:
+    """Unique to this process: a worker's name may be used twice, its id never."""
+    host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:30]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _require(*modules: str) -> None:
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        _refuse(
+            f"a worker needs {' and '.join(missing)}, which this installation lacks. "
+            "Install the extra: pip install 'switchback[worker]'"
+        )
+
+
+def _log(level: int) -> None:
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    for library in ("httpx2", "httpcore2"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def _refuse(message: str) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,21 @@
+"""How trials are trained: the engine interface, its jobs and events, and the engines."""
+
+from worker.engine.engine import Engine, Steering
+from worker.engine.events import Diverged, Dropped, Event, Failed, Finished, Points, Started
+from worker.engine.job import Job, OptimizerNumbers
+from worker.engine.solo import Solo
+
+__all__ = [
+    "Diverged",
+    "Dropped",
+    "Engine",
+    "Event",
+    "Failed",
+    "Finished",
+    "Job",
+    "OptimizerNumbers",
+    "Points",
+    "Solo",
+    "Started",
+    "Steering",
+]

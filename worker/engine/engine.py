@@ -1,0 +1,56 @@
+"""The interface every training engine has, and how its caller steers one that is running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from worker.engine.events import Event
+from worker.engine.job import Job
+
+
+class Steering:
+    """What the caller tells a running engine; obeyed before the next update. Safe to use from any thread.
+
+    `polls` grows with every update an engine makes, so that a watcher can tell training from a hang.
+    """
+
+    def __init__(self) -> None:
+        self.polls = 0
+        self._dropped: set[int] = set()
+        self._all = False
+
+    def drop(self, job: int) -> None:
+        """Train this job no further; its neighbours are not touched."""
+        self._dropped.add(job)
+
+    def drop_all(self) -> None:
+        """Train nothing further, and take no more jobs."""
+        self._all = True
+
+    def dropped(self, job: int) -> bool:
+        """Asked by engines before each update."""
+        self.polls += 1
+        return self._all or job in self._dropped
+
+
+class Engine(Protocol):
+    """Trains jobs and says how it goes."""
+
+    @property
+    def name(self) -> str:
+        """Reported with every trial."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs it trains at a time."""
+        ...
+
+    def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
+        """Train the jobs; all but the engine's own faults come out as events.
+
+        Jobs are taken from `jobs` one by one as there is room, so that a lazy iterable refills a running engine.
+        Training goes on only while the caller asks for the next event.
+        """
+        ...

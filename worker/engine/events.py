@@ -1,0 +1,71 @@
+"""What an engine says while it trains.
+
+Of each job: first `Started`, then `Points` in order of step, then exactly one of `Finished`, `Diverged`, `Failed` and
+`Dropped`. A job that never starts has `Failed` or `Dropped` alone. Events of different jobs may interleave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The job's horizon is known; no update has been made."""
+
+    job: int
+    total_steps: int
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Values measured after `step` updates: `train_loss` is the mean since the last point; all values are finite."""
+
+    job: int
+    step: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The job ran its course. `device_seconds` is wall time spent on it, data loading and validation included."""
+
+    job: int
+    metrics: Mapping[str, float]
+    steps_done: int
+    device_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Diverged:
+    """The job was stopped because training had blown up; a result, not an error."""
+
+    job: int
+    step: int
+    reason: str
+    device_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The task or the configuration raised; `error` says what, with the last lines of the traceback."""
+
+    job: int
+    error: str
+    device_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The caller dropped the job before its end."""
+
+    job: int
+    step: int
+    device_seconds: float
+
+
+Event: TypeAlias = Started | Points | Finished | Diverged | Failed | Dropped
+"""Everything an engine can say."""

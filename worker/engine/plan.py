@@ -1,0 +1,85 @@
+"""What is known of a job before its first update: horizon, rate table, batch order, when to report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worker.engine.job import Job
+
+# Streams of one seed that must not be correlated: initial weights (and dropout after them), and the order of the data.
+WEIGHTS, ORDER = 0, 1
+
+
+class PlanError(ValueError):
+    """A job that does not fit its data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """`lr[step]` and `momentum[step]` (None: the optimizer keeps its own) are what update `step` uses, float64 [T]."""
+
+    total_steps: int
+    steps_per_epoch: int
+    report_every: int
+    lr: NDArray[np.float64]
+    momentum: NDArray[np.float64] | None
+
+    def stops(self) -> Iterator[int]:
+        """The steps after which something is reported: every `report_every`, each epoch's end, and the last one."""
+        step = 0
+        while step < self.total_steps:
+            after_report = step - step % self.report_every + self.report_every
+            after_epoch = step - step % self.steps_per_epoch + self.steps_per_epoch
+            step = min(after_report, after_epoch, self.total_steps)
+            yield step
+
+    def validates(self, step: int) -> bool:
+        """Whether the validation metrics are measured after `step` updates."""
+        return step % self.steps_per_epoch == 0 or step == self.total_steps
+
+
+def make_plan(job: Job, examples: int) -> Plan:
+    """Bind the job to `examples` training examples. Raises PlanError, or ScheduleError, when they do not fit."""
+    if job.batch_size > examples:
+        raise PlanError(
+            f"batch_size: need at most the {examples} training examples of {job.task.key}, got {job.batch_size}"
+        )
+    if job.schedule.needs_metric:
+        raise PlanError(f"schedule: need one that is known before training, got {job.schedule}, which needs a metric")
+    steps_per_epoch = examples // job.batch_size
+    total = job.steps if job.steps is not None else (job.epochs or 0) * steps_per_epoch
+    bound = job.schedule.bind(total, steps_per_epoch)
+    steps = np.arange(total)
+    momentum = bound.momentum(steps)
+    return Plan(
+        total_steps=total,
+        steps_per_epoch=steps_per_epoch,
+        report_every=job.report_every or -(-total // 100),
+        lr=_checked("lr", np.asarray(bound.lr(steps), dtype=np.float64)),
+        momentum=None if momentum is None else _checked("momentum", np.asarray(momentum, dtype=np.float64)),
+    )
+
+
+def _checked(name: str, table: NDArray[np.float64]) -> NDArray[np.float64]:
+    wrong = np.flatnonzero(~(np.isfinite(table) & (table >= 0)))
+    if wrong.size:
+        raise PlanError(f"schedule: {name} must be finite and at least 0, got {table[wrong[0]]} at step {wrong[0]}")
+    return table
+
+
+def derived_seed(seed: int, *stream: int) -> int:
+    """A 63-bit seed that is a pure function of the trial's seed and the stream's name."""
+    state = np.random.SeedSequence(seed, spawn_key=stream).generate_state(1, np.uint64)
+    return int(state[0] >> 1)
+
+
+def epoch_order(seed: int, epoch: int, examples: int) -> Tensor:
+    """The order of the training examples in this epoch, int64 [examples]: a pure function of the arguments."""
+    generator = torch.Generator().manual_seed(derived_seed(seed, ORDER, epoch))
+    return torch.randperm(examples, generator=generator)

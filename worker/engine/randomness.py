@@ -1,0 +1,48 @@
+"""A trial's own stream of torch's global random numbers, kept apart from everybody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+class RandomStream:
+    """Inside `with stream.active():` torch's global generators continue this stream; outside they are as they were."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._device = device
+        self._seed = seed
+        self._states: list[Tensor] | None = None
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        before = _read(self._device)
+        if self._states is None:
+            torch.manual_seed(self._seed)
+        else:
+            _write(self._device, self._states)
+        try:
+            yield
+        finally:
+            self._states = _read(self._device)
+            _write(self._device, before)
+
+
+def _read(device: torch.device) -> list[Tensor]:
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    elif device.type == "mps":
+        states.append(torch.mps.get_rng_state())
+    return states
+
+
+def _write(device: torch.device, states: list[Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(states[1])

@@ -1,0 +1,90 @@
+"""The engine `solo`: one trial at a time, plainly, with `torch.optim`; the reference every other engine must equal."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from worker.engine.engine import Steering
+from worker.engine.errors import describe
+from worker.engine.events import Diverged, Dropped, Event, Failed, Finished, Points, Started
+from worker.engine.job import Job
+from worker.engine.training import Training
+
+logger = logging.getLogger(__name__)
+
+
+class Solo:
+    """See `worker.engine.engine.Engine`. On the CPU the same job gives bit-equal events every time."""
+
+    name = "solo"
+    capacity = 1
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
+        for job in jobs:
+            if steering.dropped(job.id):
+                yield Dropped(job.id, 0, 0.0)
+                continue
+            watch = _Watch()
+            try:
+                yield from self._train(job, steering, watch)
+            except Exception as error:  # the task is the user's code: whatever it raises is this trial's outcome
+                logger.info("trial %d raised", job.id, exc_info=True)
+                yield Failed(job.id, describe(error), watch.seconds)
+
+    def _train(self, job: Job, steering: Steering, watch: _Watch) -> Iterator[Event]:
+        with watch.running():
+            training = Training(job, self._device, lambda: not steering.dropped(job.id))
+        plan = training.plan
+        yield Started(job.id, plan.total_steps, plan.steps_per_epoch)
+        values: dict[str, float] = {}
+        for stop in plan.stops():
+            with watch.running():
+                if not training.advance(stop):
+                    break
+                values, reason = _look(training)
+            if finite := {name: value for name, value in values.items() if math.isfinite(value)}:
+                yield Points(job.id, stop, finite)
+            if reason is not None:
+                yield Diverged(job.id, stop, reason, watch.seconds)
+                return
+        if training.step < plan.total_steps:
+            yield Dropped(job.id, training.step, watch.seconds)
+            return
+        with watch.running():
+            metrics = values | {"train_loss": training.epoch_loss()} | training.test()
+        yield Finished(job.id, metrics, training.step, watch.seconds)
+
+
+def _look(training: Training) -> tuple[dict[str, float], str | None]:
+    """The values after the updates made so far, and, when training has diverged, how that shows."""
+    loss, reason = training.train_loss()
+    values = {"train_loss": loss}
+    if reason is None and training.plan.validates(training.step):
+        values |= training.validate()
+        wrong = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+        reason = f"{wrong[0]} after {training.step} updates" if wrong else None
+    return values, reason
+
+
+class _Watch:
+    """Sums the wall time spent in `with watch.running():`."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - start

@@ -1,0 +1,122 @@
+"""The state of one trial in training: model, optimizer, position; and the loop that advances it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from worker.engine import optimizers
+from worker.engine.job import Job
+from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, make_plan
+from worker.engine.randomness import RandomStream
+from worker.tasks import Split, resident
+
+EXPLODED = 1e4
+"""Training has diverged when the loss exceeds this many times max(1, loss of the first batch): no schedule in use comes
+back from there, while a hot phase that will recover stays orders of magnitude below."""
+
+EVALUATION_BATCH = 2_048
+
+
+class Training:
+    """One trial on one device. `step` updates have been made; the next one is update `step`."""
+
+    def __init__(self, job: Job, device: torch.device, keep_on: Callable[[], bool]) -> None:
+        """`keep_on` is asked before every update; False ends the training there."""
+        self._job, self._device, self._keep_on = job, device, keep_on
+        self._data = resident(job.task, device)
+        self.plan = make_plan(job, len(self._data.train))
+        self._stream = RandomStream(derived_seed(job.seed, WEIGHTS), device)
+        with self._stream.active():
+            self._model = job.task.model().to(device)
+        momentum = job.optimizer.momentum if self.plan.momentum is None else float(self.plan.momentum[0])
+        self._optimizer = optimizers.build(
+            job.optimizer, self._model.parameters(), lr=float(self.plan.lr[0]), momentum=momentum
+        )
+        self.step = 0
+        self._order: tuple[int, Tensor] | None = None
+        self._first_loss = torch.zeros((), device=device)
+        self._sum, self._count = torch.zeros((), device=device), 0
+        self._epoch_sum, self._epoch_count = 0.0, 0
+
+    def advance(self, stop: int) -> bool:
+        """Make the updates up to step `stop`, in the same epoch; False when `keep_on` said no before that."""
+        self._model.train()
+        with self._stream.active():
+            return self._update_until(stop)
+
+    def _update_until(self, stop: int) -> bool:
+        job, model, optimizer, train = self._job, self._model, self._optimizer, self._data.train
+        order, size = self._epoch_order(), job.batch_size
+        row = self.step % self.plan.steps_per_epoch * size
+        momenta = None if self.plan.momentum is None else self.plan.momentum[self.step : stop].tolist()
+        for index, lr in enumerate(self.plan.lr[self.step : stop].tolist()):
+            if not self._keep_on():
+                return False
+            optimizers.set_lr(optimizer, lr)
+            if momenta is not None:
+                optimizers.set_momentum(optimizer, momenta[index])
+            rows = order[row : row + size]
+            loss = job.task.loss(model(train.inputs[rows]), train.targets[rows], label_smoothing=job.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            optimizer.step()
+            self._sum += loss.detach()
+            if self.step == 0:
+                self._first_loss = loss.detach()
+            self._count += 1
+            self.step += 1
+            row += size
+        return True
+
+    def train_loss(self) -> tuple[float, str | None]:
+        """The mean training loss since this was last asked, and, when training has diverged, how that shows."""
+        norm = torch.nn.utils.get_total_norm(self._model.parameters())
+        # One transfer, hence one wait for the device, for all that is looked at.
+        total, first, size = torch.stack([self._sum, self._first_loss, norm]).tolist()
+        mean = total / self._count
+        self._epoch_sum += total
+        self._epoch_count += self._count
+        self._sum, self._count = torch.zeros((), device=self._device), 0
+        limit = EXPLODED * max(1.0, first)
+        if not math.isfinite(mean):
+            return mean, f"train_loss is {mean} after {self.step} updates"
+        if not math.isfinite(size):
+            return mean, f"the parameters are not finite after {self.step} updates"
+        if mean > limit:
+            return mean, f"train_loss is {mean:.6g} after {self.step} updates, above the limit of {limit:.6g}"
+        return mean, None
+
+    def epoch_loss(self) -> float:
+        """The mean training loss of the epoch so far, as of the last `train_loss()`."""
+        return self._epoch_sum / self._epoch_count
+
+    def validate(self) -> dict[str, float]:
+        return self._evaluate(self._data.validation, "val")
+
+    def test(self) -> dict[str, float]:
+        return self._evaluate(self._data.test, "test")
+
+    @torch.no_grad()
+    def _evaluate(self, split: Split, prefix: str) -> dict[str, float]:
+        """Means over the examples of the split, in evaluation mode, as `prefix_metric`."""
+        self._model.eval()
+        sums: dict[str, Tensor] = {}
+        for start in range(0, len(split), EVALUATION_BATCH):
+            self._keep_on()  # the answer can wait; that it was asked shows that a long evaluation is not a hang
+            part = slice(start, start + EVALUATION_BATCH)
+            measured = self._job.task.metrics(self._model(split.inputs[part]), split.targets[part])
+            sums = {name: sums.get(name, 0) + value.float() for name, value in measured.items()}
+        totals = torch.stack(list(sums.values())).tolist()
+        return {f"{prefix}_{name}": total / len(split) for name, total in zip(sums, totals, strict=True)}
+
+    def _epoch_order(self) -> Tensor:
+        epoch = self.step // self.plan.steps_per_epoch
+        if self._order is None or self._order[0] != epoch:
+            order = epoch_order(self._job.seed, epoch, len(self._data.train))
+            self._order = (epoch, order.to(self._device))
+            self._epoch_sum, self._epoch_count = 0.0, 0
+        return self._order[1]

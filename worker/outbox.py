@@ -1,0 +1,198 @@
+"""What the worker has to tell the service, kept in order and sent until it has arrived."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self, TypeAlias, TypeVar
+
+from client.errors import LeaseLost, RequestRefused, ServiceUnavailable, UnexpectedAnswer
+from client.leases import LeaseClient
+from contract.leases import (
+    MAX_POINTS_PER_REPORT,
+    Completion,
+    Failure,
+    LeaseRef,
+    Point,
+    Release,
+    ReportBatch,
+    TrialReport,
+)
+from worker.backoff import delays
+from worker.holdings import Holdings
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+Ending: TypeAlias = Completion | Failure | Release
+"""The last message of a trial; all that was reported before arrives before it."""
+
+LINGER_S = 1.0
+"""Points wait this long for company, so that a fast trial costs the service one batch, not a hundred."""
+
+CAPACITY = 100_000
+"""Messages kept while the service is away. Beyond them the outbox is full and training has to wait for it."""
+
+MAX_ERROR = 8_000
+
+
+class Outbox:
+    """A thread that sends. Stale leases and refusals are told to `holdings`; messages of a lost lease are discarded."""
+
+    def __init__(self, client: LeaseClient, holdings: Holdings, *, linger_s: float = LINGER_S) -> None:
+        self._client, self._holdings, self._linger_s = client, holdings, linger_s
+        self._waiting: deque[TrialReport | Ending] = deque()
+        self._sending = 0
+        self._urgent = self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Messages that have not been acknowledged yet."""
+        with self._changed:
+            return len(self._waiting) + self._sending
+
+    @property
+    def full(self) -> bool:
+        """Whether `put` should wait; it never refuses."""
+        return self.pending >= CAPACITY
+
+    def put(self, message: TrialReport | Ending) -> None:
+        """Send this after all that was put before; an ending goes out at once, and what waits before it too."""
+        with self._changed:
+            self._waiting.append(message)
+            self._urgent = self._urgent or not isinstance(message, TrialReport)
+            self._changed.notify_all()
+
+    def flushed(self, timeout_s: float) -> bool:
+        """Wait until everything has been acknowledged, at most so long; whether it has."""
+        with self._changed:
+            self._urgent = bool(self._waiting)
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: not self._waiting and not self._sending, timeout=timeout_s)
+
+    def close(self) -> None:
+        """Stop; what has not been acknowledged by now is given up."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout=15.0)
+
+    def _run(self) -> None:
+        while batch := self._take():
+            if isinstance(batch[0], TrialReport):
+                self._deliver([item for item in batch if isinstance(item, TrialReport)])
+            else:
+                self._deliver_ending(batch[0])
+            with self._changed:
+                self._sending = 0
+                self._changed.notify_all()
+
+    def _take(self) -> list[TrialReport | Ending]:
+        """The reports at the head, as many as one batch may hold, or one ending; empty when closing."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or self._waiting)
+            self._changed.wait_for(self._ready, timeout=self._linger_s)
+            if self._closing:
+                return []
+            batch = [self._waiting.popleft()]
+            points = len(batch[0].points) if isinstance(batch[0], TrialReport) else MAX_POINTS_PER_REPORT
+            while self._waiting and isinstance(self._waiting[0], TrialReport):
+                points += len(self._waiting[0].points)
+                if points > MAX_POINTS_PER_REPORT or len(batch) == MAX_POINTS_PER_REPORT:
+                    break
+                batch.append(self._waiting.popleft())
+            self._sending = len(batch)
+            self._urgent = self._urgent and bool(self._waiting)
+            self._changed.notify_all()
+            return batch
+
+    def _ready(self) -> bool:
+        return self._closing or self._urgent or len(self._waiting) >= MAX_POINTS_PER_REPORT
+
+    def _deliver(self, reports: list[TrialReport]) -> None:
+        """Send the reports as one batch; when it is refused, trial by trial, so that only the culprit suffers."""
+        current = [item for item in merged(reports) if not self._holdings.is_lost(item.lease)]
+        if not current:
+            return
+        try:
+            answer = self._insist(lambda: self._client.report(ReportBatch(reports=current)))
+        except RequestRefused as error:
+            if len(current) == 1:
+                self._refused(current[0].lease, error)
+                return
+            for item in current:
+                self._deliver([item])
+        else:
+            if answer is not None:
+                self._holdings.heard(answer[0].leases, answer[1])
+
+    def _deliver_ending(self, ending: Ending) -> None:
+        if self._holdings.is_lost(ending.lease):
+            return
+        try:
+            match ending:
+                case Completion():
+                    self._insist(lambda: self._client.complete(ending))
+                case Failure():
+                    self._insist(lambda: self._client.fail(ending))
+                case Release():
+                    self._insist(lambda: self._client.release(ending))
+        except RequestRefused as error:
+            self._refused(ending.lease, error)
+            if isinstance(ending, Completion) and not isinstance(error, LeaseLost):
+                text = f"the service refused its result: {error}"[:MAX_ERROR]
+                self._deliver_ending(Failure(lease=ending.lease, error=text, device_seconds=ending.device_seconds))
+
+    def _refused(self, lease: LeaseRef, error: RequestRefused) -> None:
+        if isinstance(error, LeaseLost):
+            self._holdings.lost(lease)
+        else:
+            logger.error("trial %d: the service refused what it was sent: %s", lease.trial_id, error)
+            self._holdings.refused(lease, str(error))
+
+    def _insist(self, send: Callable[[], Answer]) -> tuple[Answer, float] | None:
+        """The answer and when it was asked for, however long the service is away; None when closed before it came."""
+        away_since: float | None = None
+        for delay in delays():
+            sent_at = time.monotonic()
+            try:
+                answer = send()
+            except (ServiceUnavailable, UnexpectedAnswer) as error:
+                if away_since is None:
+                    away_since = sent_at
+                    logger.warning("the service is away, keeping what there is to tell: %s", error)
+                wished = error.retry_after if isinstance(error, ServiceUnavailable) else None
+                if self._closed_within(max(delay, wished or 0.0)):
+                    break
+            else:
+                if away_since is not None:
+                    logger.info("the service is back after %.1f s", sent_at - away_since)
+                return answer, sent_at
+        return None
+
+    def _closed_within(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._closing, timeout=seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def merged(reports: Iterable[TrialReport]) -> list[TrialReport]:
+    """One report for each lease, with its points in the order given."""
+    points: dict[LeaseRef, list[Point]] = {}
+    last: dict[LeaseRef, TrialReport] = {}
+    for report in reports:
+        points.setdefault(report.lease, []).extend(report.points)
+        last[report.lease] = report
+    return [report.model_copy(update={"points": points[lease]}) for lease, report in last.items()]

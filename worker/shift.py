@@ -1,0 +1,125 @@
+"""The trials a worker trains together, from their leases to their endings: engine events in, messages out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from pydantic import ValidationError
+
+from contract.leases import Completion, Failure, Lease, LeaseRef, Point, Release, TrialReport
+from contract.trials import TrialSpec
+from worker import translate
+from worker.engine import Diverged, Dropped, Engine, Event, Failed, Finished, Job, Points, Started, Steering
+from worker.engine.errors import describe
+from worker.holdings import Holdings
+from worker.outbox import MAX_ERROR, Ending
+from worker.tasks import Registry, TaskError
+
+logger = logging.getLogger(__name__)
+
+
+class Shift:
+    """One engine run over some leases. `put` takes what the service must be told, in order."""
+
+    def __init__(
+        self,
+        leases: Sequence[Lease],
+        token: str,
+        *,
+        engine: Engine,
+        registry: Registry,
+        holdings: Holdings,
+        put: Callable[[TrialReport | Ending], None],
+    ) -> None:
+        self.steering = Steering()
+        self.leases = {
+            lease.trial.id: LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=token) for lease in leases
+        }
+        self._trials: dict[int, TrialSpec] = {lease.trial.id: lease.trial for lease in leases}
+        self._engine, self._registry, self._holdings, self._put = engine, registry, holdings, put
+        self._open = set(self.leases)
+        self._horizon: dict[int, tuple[int, int]] = {}
+
+    def train(self, between: Callable[[], None]) -> None:
+        """Train all trials to their endings; `between` is called after every event."""
+        try:
+            for event in self._engine.run(self._jobs(), self.steering):
+                self._tell(event)
+                between()
+        except Exception as error:  # a fault of the engine: its trials end with it, the worker goes on
+            logger.exception("the engine %s failed", self._engine.name)
+            for trial_id in sorted(self._open):
+                self._fail(trial_id, f"the engine failed: {describe(error)}")
+
+    def _jobs(self) -> list[Job]:
+        jobs: list[Job] = []
+        for trial_id, trial in self._trials.items():
+            try:
+                jobs.append(translate.job(trial, self._registry))
+            except (TaskError, ValueError) as error:
+                self._fail(trial_id, str(error))
+        return jobs
+
+    def _tell(self, event: Event) -> None:
+        if event.job not in self._open:
+            return
+        lease = self.leases[event.job]
+        try:
+            match event:
+                case Started():
+                    self._horizon[event.job] = (event.total_steps, event.steps_per_epoch)
+                    logger.info("%s: training %d steps", self._named(event.job), event.total_steps)
+                    self._report(event.job, [])
+                case Points():
+                    self._report(event.job, [translate.point(event.step, event.values)])
+                case Finished():
+                    self._end(event.job, translate.completed(lease, event, self._engine.name))
+                case Diverged():
+                    self._end(event.job, translate.diverged(lease, event, self._engine.name))
+                case Failed():
+                    self._fail(event.job, event.error, event.device_seconds)
+                case Dropped():
+                    self._dropped(event)
+        except ValidationError as error:
+            self._fail(event.job, f"the task reports what the service cannot take: {error}")
+
+    def _report(self, trial_id: int, points: list[Point]) -> None:
+        total, per_epoch = self._horizon[trial_id]
+        self._put(TrialReport(lease=self.leases[trial_id], total_steps=total, steps_per_epoch=per_epoch, points=points))
+
+    def _dropped(self, event: Dropped) -> None:
+        holding = self._holdings.of(self.leases[event.job])
+        if holding.lost:
+            self._open.discard(event.job)
+            logger.warning("%s: stopped after %d steps, its lease was lost", self._named(event.job), event.step)
+        elif holding.refused is not None:
+            self._fail(event.job, f"the service refused its reports: {holding.refused}", event.device_seconds)
+        else:
+            reason = holding.end or "the worker was told to stop"
+            lease = self.leases[event.job]
+            self._end(event.job, Release(lease=lease, reason=reason, device_seconds=event.device_seconds))
+
+    def _fail(self, trial_id: int, error: str, device_seconds: float = 0.0) -> None:
+        """End a trial with an error, and train it no further where it is still running."""
+        text = error[:MAX_ERROR] or "no message"
+        self._end(trial_id, Failure(lease=self.leases[trial_id], error=text, device_seconds=device_seconds))
+        self.steering.drop(trial_id)
+
+    def _end(self, trial_id: int, ending: Ending) -> None:
+        self._open.discard(trial_id)
+        self._put(ending)
+        match ending:
+            case Completion(outcome="complete"):
+                value = ending.metrics.get(self._trials[trial_id].objective)
+                logger.info("%s: done, %s = %s", self._named(trial_id), self._trials[trial_id].objective, value)
+            case Completion():
+                logger.info("%s: %s, %s", self._named(trial_id), ending.outcome, ending.reason)
+            case Failure():
+                logger.warning("%s: failed, %s", self._named(trial_id), ending.error.partition("\n")[0])
+            case Release():
+                logger.info("%s: given back, %s", self._named(trial_id), ending.reason)
+
+    def _named(self, trial_id: int) -> str:
+        trial = self._trials[trial_id]
+        return f"study {trial.study_id} trial {trial.number}"

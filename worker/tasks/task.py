@@ -1,0 +1,76 @@
+"""What a training task is: data, a model, a loss and the metrics that are reported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Examples and their targets; row i of one belongs to row i of the other."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.targets) or not len(self.inputs):
+            raise ValueError(
+                f"inputs, targets: need equally many rows, at least one, got {len(self.inputs)}, {len(self.targets)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def to(self, device: torch.device) -> Split:
+        return Split(self.inputs.to(device), self.targets.to(device))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """The three parts: `train` is learned from, `validation` steers the search, `test` is read once, at the end."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+    def to(self, device: torch.device) -> Data:
+        return Data(self.train.to(device), self.validation.to(device), self.test.to(device))
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What can be trained. The object must be hashable (a plain class is), and its methods must not depend on order."""
+
+    def __hash__(self) -> int: ...
+
+    @property
+    def key(self) -> str:
+        """The registered name, `dataset/model`."""
+        ...
+
+    def data(self) -> Data:
+        """The data, in main memory; engines keep a copy on their device."""
+        ...
+
+    def model(self) -> nn.Module:
+        """A fresh model on the CPU; its weights come from torch's global generator, which the engine has seeded."""
+        ...
+
+    def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float) -> Tensor:
+        """The mean training loss of a batch, a scalar."""
+        ...
+
+    def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Metrics summed over the examples of a batch, scalars; `loss` (without smoothing) must be among them."""
+        ...
+
+
+@lru_cache(maxsize=8)
+def resident(task: Task, device: torch.device) -> Data:
+    """The task's data on the device, moved there once."""
+    return task.data().to(device)

@@ -1,0 +1,85 @@
+"""Between the wire and the engines: trial specifications to jobs, what engines measured to messages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from contract.leases import Completion, LeaseRef, Point
+from contract.tasks import Adam, AdamW, Optimizer, RmsProp, Sgd
+from contract.trials import TrialSpec
+from worker.engine import Diverged, Finished, Job, OptimizerNumbers
+from worker.tasks import Registry
+
+
+def job(trial: TrialSpec, registry: Registry) -> Job:
+    """Raises TaskError for a task that is not registered here."""
+    return Job(
+        id=trial.id,
+        task=registry.task(trial.task.key),
+        schedule=trial.schedule,
+        optimizer=optimizer(trial.task.optimizer),
+        batch_size=trial.task.batch_size,
+        label_smoothing=trial.task.label_smoothing,
+        epochs=trial.budget.epochs,
+        steps=trial.budget.steps,
+        seed=trial.seed,
+        report_every=trial.report_every,
+    )
+
+
+def optimizer(given: Optimizer) -> OptimizerNumbers:
+    """The engine's numbers; those an optimizer does not have keep defaults that it does not read."""
+    match given:
+        case Sgd():
+            return OptimizerNumbers(
+                name="sgd", momentum=given.momentum, weight_decay=given.weight_decay, nesterov=given.nesterov
+            )
+        case Adam() | AdamW():
+            return OptimizerNumbers(
+                name=given.name,
+                momentum=given.momentum,
+                weight_decay=given.weight_decay,
+                beta2=given.beta2,
+                eps=given.eps,
+            )
+        case RmsProp():
+            return OptimizerNumbers(
+                name="rmsprop",
+                momentum=given.momentum,
+                weight_decay=given.weight_decay,
+                alpha=given.alpha,
+                eps=given.eps,
+            )
+
+
+def point(step: int, values: Mapping[str, float]) -> Point:
+    return Point(step=step, values=_finite(values))
+
+
+def completed(lease: LeaseRef, event: Finished, engine: str) -> Completion:
+    return Completion(
+        lease=lease,
+        outcome="complete",
+        metrics=_finite(event.metrics),
+        steps_done=event.steps_done,
+        device_seconds=event.device_seconds,
+        engine=engine,
+    )
+
+
+def diverged(lease: LeaseRef, event: Diverged, engine: str) -> Completion:
+    """Without final metrics: the last points tell what they were."""
+    return Completion(
+        lease=lease,
+        outcome="diverged",
+        metrics={},
+        steps_done=event.step,
+        device_seconds=event.device_seconds,
+        engine=engine,
+        reason=event.reason[:2_000],
+    )
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if math.isfinite(value)}
