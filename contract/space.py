@@ -71,21 +71,20 @@ class Family(Message):
         return dict(self.__pydantic_extra__)
 
 
+NamedFamily: TypeAlias = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[Family, Tag("family")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "family"),
+]
+"""A family by bare name, all its parameters at their defaults, or with domains of its own."""
+
+
 class Space(Message):
     """Families x their parameters x peak learning rate x optimizer numbers.
 
     `momentum` is SGD's and RMSprop's momentum and Adam's beta1. A domain left out keeps the task's own value.
     """
 
-    schedules: Annotated[
-        list[
-            Annotated[
-                Annotated[Name, Tag("name")] | Annotated[Family, Tag("family")],
-                Discriminator(lambda value: "name" if isinstance(value, str) else "family"),
-            ]
-        ],
-        Field(default_factory=list, max_length=200),
-    ]
+    schedules: list[NamedFamily] = Field(default_factory=list, max_length=200)
     lr: Domain | None = None
     momentum: Domain | None = None
     weight_decay: Domain | None = None

@@ -31,7 +31,7 @@ from schedules import from_dict
 from service.errors import LeaseLost
 from service.lifecycle import Move
 from service.models import Attempt, Point, Pulse, Study, Trial, Worker
-from service.moves import Moved, hashed, holds, lease, move, renew
+from service.moves import Moved, extend_all, hashed, holds, lease, move, renew
 from service.search.space import task_with
 
 _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge", "pruned": "prune"}
@@ -170,9 +170,7 @@ def extend_over_outage(session: Session, *, now: datetime) -> timedelta:
     """At start-up: nobody could renew a lease while no service ran, so give the time of the outage back to all."""
     beat = session.scalar(select(Pulse.beat_at))
     outage = max(now - beat, timedelta(0)) if beat is not None else timedelta(0)
-    leased = session.execute(select(Trial.id, Trial.lease_expires_at).where(Trial.status == "leased")).all()
-    for trial_id, expires in leased:
-        session.execute(update(Trial).where(Trial.id == trial_id).values(lease_expires_at=expires + outage))
+    extend_all(session, outage)
     pulse(session, now=now)
     return outage
 

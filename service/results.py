@@ -14,7 +14,7 @@ from schedules import from_dict
 from schedules.export import to_torch_source
 from service import studies
 from service.errors import Conflict, NoResultYet, NotFound
-from service.models import Attempt, Point, Study, Trial, Worker
+from service.models import Attempt, Point, Trial, Worker
 from service.search.range_curve import analyse
 
 CURVES_SHOWN = 12
@@ -120,12 +120,15 @@ def range_test(session: Session, study_id: int) -> RangeTestView:
     if study.definition["search"]["method"] != "range_test":
         method = study.definition["search"]["method"]
         raise Conflict(f"study {study_id} is no range test: search.method must be 'range_test', got {method!r}")
-    found = [one for row in _trials_of(session, study) if (one := _range_curve(session, row)) is not None]
-    result = analyse([(np.array(one.lr), np.array(one.loss)) for one in found])
+    rows = session.scalars(select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)).all()
+    found = {row.id: one for row in rows if (one := _range_curve(session, row)) is not None}
+    ended = [found[row.id] for row in rows if row.id in found and row.status in {"complete", "diverged"}]
+    read = [(np.array(one.lr), np.array(one.loss)) for one in ended]
+    result = analyse(read, high=study.definition["search"]["high"])
     return RangeTestView(
         study_id=study_id,
         done=study.status != "running",
-        curves=found,
+        curves=list(found.values()),
         smoothed_lr=result.lr.tolist(),
         smoothed_loss=result.loss.tolist(),
         suggestion=result.suggestion,
@@ -134,10 +137,6 @@ def range_test(session: Session, study_id: int) -> RangeTestView:
         reason=result.reason,
         rules=dict(result.rules),
     )
-
-
-def _trials_of(session: Session, study: Study) -> Sequence[Trial]:
-    return session.scalars(select(Trial).where(Trial.study_id == study.id).order_by(Trial.number)).all()
 
 
 def _range_curve(session: Session, row: Trial) -> RangeTestCurve | None:

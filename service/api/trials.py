@@ -35,9 +35,9 @@ def list_workers(ctx: Ctx, limit: Limit = 200) -> Page[WorkerView]:
         now = ctx.database.now(session)
         workers = session.scalars(select(Worker).order_by(Worker.last_seen_at.desc(), Worker.id).limit(limit)).all()
         holding: dict[str, list[int]] = {worker.id: [] for worker in workers}
-        leased = select(Trial.worker_id, Trial.id).where(Trial.status == "leased", Trial.worker_id.in_(holding))
-        for worker_id, trial_id in session.execute(leased):
-            holding[worker_id].append(trial_id)
+        leased = select(Trial).where(Trial.status == "leased", Trial.worker_id.in_(holding)).order_by(Trial.id)
+        for trial in session.scalars(leased):
+            holding[trial.worker_id or ""].append(trial.id)
     items = [
         WorkerView(
             id=worker.id,

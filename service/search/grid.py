@@ -67,7 +67,7 @@ class GridSearch:
             return
         left, right = _values(first, self.axes[one]), _values(second, self.axes[other])
         if all(left[name] & right[name] for name in left):
-            raise SpaceError(second.field, f"repeats cells of {first.field}; every cell is tried once", second.family)
+            raise SpaceError(second.place, f"repeats cells of {first.place}; every cell is tried once", second.family)
 
 
 def _digits(branch: Branch, axes: tuple[tuple[Scalar, ...], ...], rest: int) -> Params:
