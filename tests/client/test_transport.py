@@ -42,7 +42,7 @@ LEASE = LeaseRef(trial_id=1, attempt=1, token="t" * 43)
     ],
 )
 def test_a_service_that_is_away_is_unavailable(fault: httpx2.Response | Exception) -> None:
-    with pytest.raises(ServiceUnavailable, match="service.test"):
+    with pytest.raises(ServiceUnavailable, match=r"service\.test"):
         client(fault).get(7)
 
 
@@ -123,7 +123,7 @@ def test_parameters_that_are_none_are_not_sent() -> None:
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8765", "ftp://host", "http://", "", "http://host:x"])
 def test_an_address_that_is_none_is_refused_when_given(url: str) -> None:
-    with pytest.raises(ValueError, match="^url: "):
+    with pytest.raises(ValueError, match=r"^url: "):
         Transport(url)
 
 

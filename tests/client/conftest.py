@@ -1,0 +1,75 @@
+"""A real service, and a worker that knows the loss of every rate without training."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from processes import Service
+
+from client.leases import LeaseClient
+from contract.leases import (
+    ClaimRequest,
+    Completion,
+    Lease,
+    LeaseRef,
+    Point,
+    ReportBatch,
+    TrialReport,
+    WorkerInfo,
+)
+
+STEPS = 100
+BEST_LR = 0.1
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service")
+    with Service(f"sqlite:///{folder}/switchback.db", folder) as running:
+        yield running
+
+
+@pytest.fixture
+def train(service: Service) -> Iterator[Callable[[int], int]]:
+    """Finishes up to so many trials, as a worker would; returns how many it got."""
+    info = WorkerInfo(id=secrets.token_hex(8), name="oracle", device="none", version="1", tasks=["digits/mlp"])
+    with LeaseClient(service.url) as leases:
+
+        def finish(most: int) -> int:
+            finished = 0
+            while finished < most:
+                token = secrets.token_urlsafe(32)
+                got = leases.claim(ClaimRequest(worker=info, token=token, max_trials=1)).leases
+                if not got:
+                    break
+                _finish(leases, got[0], token)
+                finished += 1
+            return finished
+
+        yield finish
+
+
+def _finish(leases: LeaseClient, lease: Lease, token: str) -> None:
+    """The loss is a valley around BEST_LR in log(lr): falling before it, exploding beyond."""
+    ref = LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=token)
+    rates = np.asarray(lease.trial.schedule.bind(STEPS, STEPS // 5).lr(np.arange(STEPS)))
+    points = [Point(step=step + 1, values={"train_loss": loss(float(rate))}) for step, rate in enumerate(rates)]
+    leases.report(
+        ReportBatch(reports=[TrialReport(lease=ref, total_steps=STEPS, steps_per_epoch=STEPS // 5, points=points)])
+    )
+    final = loss(float(rates.max()))
+    metrics = {"val_loss": final, "train_loss": final, "test_accuracy": 1 - final / 10}
+    done = Completion(
+        lease=ref, outcome="complete", metrics=metrics, steps_done=STEPS, device_seconds=0.5, engine="oracle"
+    )
+    leases.complete(done)
+
+
+def loss(rate: float) -> float:
+    """2.3 at small rates, 0.5 at BEST_LR, up to 50 beyond."""
+    away = math.log10(max(rate, 1e-12) / BEST_LR)
+    return min(50.0, 0.5 + 1.8 * (1 - math.exp(-((away / 1.5) ** 2))) + (8 * away**2 if away > 0 else 0.0))
