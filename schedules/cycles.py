@@ -43,7 +43,7 @@ class Restarts(Shape):
             raise ScheduleError("first", "need either first or cycles", f"first={self.first}, cycles={self.cycles}")
 
     def plan(self, frame: Frame) -> Curve:
-        first = self._first(frame)
+        first = self.first_length(frame)
         if first <= 0:
             return levelled(steady, frame.end)
         last = frame.length if frame.holds else None
@@ -66,7 +66,7 @@ class Restarts(Shape):
 
         return Curve(ratio, swing)
 
-    def _first(self, frame: Frame) -> float:
+    def first_length(self, frame: Frame) -> float:
         if self.first is not None:
             return frame.resolve("first", self.first)
         cycles = self.cycles or 1.0
@@ -123,7 +123,7 @@ class Cycle(Shape):
             raise ScheduleError("down", "goes with up, not with cycles", self.down)
 
     def plan(self, frame: Frame) -> Curve:
-        up, down = self._legs(frame)
+        up, down = self.legs(frame)
         if up + down <= 0:
             return levelled(steady, frame.end)
         scale = self._scale(frame)
@@ -137,7 +137,7 @@ class Cycle(Shape):
 
         return levelled(level, frame.end)
 
-    def _legs(self, frame: Frame) -> tuple[float, float]:
+    def legs(self, frame: Frame) -> tuple[float, float]:
         if self.up is None:
             half = frame.length / (2.0 * (self.cycles or 1.0))
             return half, half

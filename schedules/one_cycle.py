@@ -41,7 +41,7 @@ class OneCycle(Shape):
             raise ScheduleError("rise", "need 0 < rise under the ulmfit accounting", self.rise)
 
     def plan(self, frame: Frame) -> Curve:
-        times = np.array([0.0, *self._points(frame)])
+        times = np.array([0.0, *self.points(frame)])
         falls = [frame.end] if self.turn is None else [self.start, frame.end]
         rates = np.array([self.start, 1.0, *falls])
         swings = np.array([0.0, 1.0, *(0.0 for _ in falls)])
@@ -53,7 +53,7 @@ class OneCycle(Shape):
             lambda t: self._between(times, rates, t), lambda t: self._between(times, swings, t), falling=falling
         )
 
-    def _points(self, frame: Frame) -> list[float]:
+    def points(self, frame: Frame) -> list[float]:
         """The times of the peak, of the turn if there is one, and of the end."""
         total, fractions = frame.steps, [self.rise] if self.turn is None else [self.rise, self.turn]
         if self.accounting == "ulmfit":
