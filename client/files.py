@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from client import yaml12
-from client.errors import SwitchbackError, line
+from client.errors import InvalidRequest, SwitchbackError, line
 from client.fields import Path as FieldPath
 from client.fields import broken_rules, parse, spell
 from contract.errors import FieldError
@@ -49,8 +50,18 @@ class StudyFile:
             raise self.error(broken_rules(error, self.data)) from error
 
     def error(self, errors: Sequence[FieldError]) -> StudyFileError:
-        """The broken rules, each with the place it was written at; the service's own are told the same way."""
+        """The broken rules, each with the place it was written at."""
         return StudyFileError("\n".join(f"{self._place(error.field)}: {line(error)}" for error in errors))
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Tells what the service refuses inside like what is found here."""
+        try:
+            yield
+        except InvalidRequest as refused:
+            if not refused.errors:
+                raise
+            raise self.error(refused.errors) from refused
 
     def _place(self, field: str) -> str:
         path = parse(field)

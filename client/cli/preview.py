@@ -17,6 +17,7 @@ from client import DEFAULT_URL, files
 from client.cli.options import Url, connect, output
 from client.display import words
 from client.display.result import plain
+from contract.errors import FieldError
 from contract.pages import Preview, Proposal
 from contract.studies import CreateStudy
 from schedules import BoundSchedule, ScheduleError
@@ -42,7 +43,7 @@ def preview(
     """
     found = files.read(file)
     study = found.study()
-    shown = _compute(study, limit, url)
+    shown = _compute(found, study, limit, url)
     console = output()
     console.print(_table(shown))
     total = study.budget.steps or (study.budget.epochs or 0) * steps_per_epoch
@@ -51,14 +52,15 @@ def preview(
     console.print(Text(_summary(shown, study, total, steps_per_epoch)))
 
 
-def _compute(study: CreateStudy, limit: int, url: str) -> Preview:
+def _compute(file: files.StudyFile, study: CreateStudy, limit: int, url: str) -> Preview:
     for point in entry_points(group=GROUP):
         local: Callable[[CreateStudy, int], Preview] = point.load()
         try:
             return local(study, limit)
         except ValueError as error:
-            raise files.StudyFileError(str(error)) from error
-    with connect(url) as client:
+            field, _, rule = str(error).partition(": ")
+            raise file.error([FieldError(field=field, rule=rule, value=None)]) from error
+    with connect(url) as client, file.refusals():
         return client.preview(study, limit=limit)
 
 

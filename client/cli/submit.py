@@ -10,8 +10,6 @@ from client import DEFAULT_URL, files
 from client.cli.following import follow
 from client.cli.options import Poll, Timeout, Url, connect, output
 from client.display import words
-from client.errors import InvalidRequest
-from client.studies import StudyClient
 from contract.studies import StudyView
 
 
@@ -35,21 +33,13 @@ def submit(
     found = files.read(file)
     for setting in settings or ():
         found = found.with_setting(setting)
+    study = found.study()
     with connect(url) as client:
-        view = _create(client, found)
+        with found.refusals():
+            view = client.create(study)
         typer.echo(str(view.id) if quiet else _receipt(view, client.url))
         if wait:
             follow(client, view.id, output(), poll_s=poll, timeout_s=timeout)
-
-
-def _create(client: StudyClient, file: files.StudyFile) -> StudyView:
-    study = file.study()
-    try:
-        return client.create(study)
-    except InvalidRequest as error:
-        if not error.errors:
-            raise
-        raise file.error(error.errors) from error
 
 
 def _receipt(view: StudyView, url: str) -> str:

@@ -16,6 +16,7 @@ from client.cli import app
 
 Run = Callable[..., Result]
 Train = Callable[[int], int]
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 STUDY = """\
 name: {name}
@@ -131,6 +132,19 @@ def test_studies_lists_the_newest_first(run: Run, submitted: int) -> None:
     told = run("studies", "--limit", "1")
     run("stop", submitted)
     assert re.search(rf"{submitted} +rates +grid +digits/mlp +running", told.stdout)
+
+
+@pytest.mark.parametrize("name", ["grid", "tpe", "range_test"])
+def test_the_examples_can_be_previewed(run: Run, name: str) -> None:
+    told = run("preview", EXAMPLES / f"{name}.yaml", "--limit", "6")
+    assert told.exit_code == 0, told.output
+    assert "nothing was submitted" in told.stdout
+
+
+def test_preview_tells_the_line_of_what_does_not_fit(run: Run, study_file: Callable[..., Path]) -> None:
+    told = run("preview", study_file(families="constant, cosinus"))
+    assert told.exit_code == 2
+    assert re.search(r"study\.yaml:6: space\.schedules\[1\].*cosinus", told.stderr)
 
 
 @pytest.mark.parametrize("command", ["watch", "best", "stop"])
