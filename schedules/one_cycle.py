@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from schedules.errors import ScheduleError
 from schedules.piece import Curve, Floats, Frame
-from schedules.profiles import Cosine, Profile
+from schedules.profiles import Cosine, Linear, Profile
 from schedules.rules import choice, number
 from schedules.shapes import Shape
 from schedules.tagged import part, tagged
@@ -23,11 +23,12 @@ class OneCycle(Shape):
     `fraction`: rise L, turn L, L with L the frame's length (fastai; the paper, with turn 0.9);
     `floor`: floor(rise T), floor(turn T), T (optax);
     `ulmfit`: c = floor(rise T), c / rise (slanted triangular).
-    Points that would lie before step 0 lie at step 0: a horizon of one step runs at the peak.
+    Points that would lie before step 0 lie at step 0: a horizon of one step runs at the peak. A turn past the horizon
+    is never reached, and nothing annihilated (torch's three_phase with pct_start over 0.5).
     """
 
-    rise: float = number(default=0.3, low=0, below=1)
-    turn: float | None = number(default=None, above=0, high=1)
+    rise: float = number(default=0.3, low=0, high=1)
+    turn: float | None = number(default=None, above=0, high=2)
     start: float = number(default=0.04, low=0, high=1)
     profile: Profile = part(Profile, default=Cosine())
     accounting: str = choice("torch", "fraction", "floor", "ulmfit", default="torch")
@@ -65,8 +66,7 @@ class OneCycle(Shape):
             points, last = [float(np.floor(fraction * total)) for fraction in fractions], total
         else:
             points, last = [fraction * frame.length for fraction in fractions], frame.length
-        ordered = np.minimum(np.maximum.accumulate([0.0, *points])[1:], max(last, 0.0))
-        return [*map(float, ordered), max(last, 0.0)]
+        return [float(time) for time in np.maximum.accumulate([0.0, *points, last])[1:]]
 
     def _between(self, times: Floats, values: Floats, t: Floats) -> Floats:
         # A point counts as part of the phase it ends; the last phase holds its value.
@@ -74,4 +74,6 @@ class OneCycle(Shape):
         begin, length = times[phase], np.diff(times)[phase]
         u = np.where(length > 0, (t - begin) / np.where(length > 0, length, 1.0), 0.0)
         a, b = values[phase], values[phase + 1]
-        return b + (a - b) * self.profile(np.clip(u, 0.0, 1.0))
+        level = self.profile(np.clip(u, 0.0, 1.0))
+        # Torch's own order of operations, straight and curved: they differ by rounding, 1e-12 of a last rate of 4e-6.
+        return a + (b - a) * (1.0 - level) if isinstance(self.profile, Linear) else b + (a - b) * level

@@ -10,7 +10,7 @@ import numpy as np
 
 from schedules.errors import ScheduleError
 from schedules.piece import Floats
-from schedules.rules import Number, listed, number
+from schedules.rules import Number, flag, listed, number
 from schedules.tagged import Tagged, part, tagged
 
 
@@ -70,14 +70,26 @@ class Polynomial(Profile):
 
 @tagged("exponential")
 class Exponential(Profile):
-    """p = ratio^u: 1 at the start, `ratio` at u = 1 and never 0; above 1 it grows. `limit` is the level it stops at."""
+    """p = ratio^u: 1 at the start, `ratio` at u = 1 and never 0; above 1 it grows. `limit` is the level it stops at.
+
+    `anchored` stretches it to reach 0 at u = 1: (ratio^u - ratio) / (1 - ratio), timm's exp cooldown.
+    """
 
     extends: ClassVar[bool] = True
     ratio: float = number(default=0.01, low=0)
     limit: float | None = number(default=None, low=0)
+    anchored: bool = flag(default=False)
+
+    def check(self) -> None:
+        if self.anchored and not 0 < self.ratio < 1:
+            raise ScheduleError("ratio", "need 0 < ratio < 1 to anchor it", self.ratio)
+        if self.anchored and self.limit is not None:
+            raise ScheduleError("limit", "an anchored exponential stops at 0", self.limit)
 
     def __call__(self, u: Floats) -> Floats:
         level = np.power(self.ratio, u)
+        if self.anchored:
+            return np.maximum((level - self.ratio) / (1.0 - self.ratio), 0.0)
         if self.limit is None:
             return level
         return np.minimum(level, self.limit) if self.ratio > 1 else np.maximum(level, self.limit)
@@ -127,6 +139,16 @@ class Square(Profile):
         return 1.0 - u * u
 
 
+@tagged("one_minus_power")
+class OneMinusPower(Profile):
+    """p = 1 - u^power: 0.5 is one_minus_sqrt, 1 linear, 2 square (timm's power cooldown)."""
+
+    power: float = number(default=0.5, above=0)
+
+    def __call__(self, u: Floats) -> Floats:
+        return np.asarray(1.0 - np.power(u, self.power), dtype=np.float64)
+
+
 @tagged("mirror_cosine")
 class MirrorCosine(Profile):
     """p = 2 (1 - u) - (1 + cos(pi u)) / 2: the cosine reflected in the line, steep at both ends (Haegele et al.)."""
@@ -137,12 +159,16 @@ class MirrorCosine(Profile):
 
 @tagged("inverse_sqrt")
 class InverseSqrt(Profile):
-    """p = (1 + u)^-1/2: 1, 0.707 at u = 1 (one time scale), never 0 (Vaswani et al., ViT; d2l with u in steps)."""
+    """p = (1 + u)^-power: 1, 0.707 at u = 1 (one time scale), never 0 (Vaswani et al., ViT; d2l with u in steps).
+
+    The power is 1/2 unless given (the Power scheduler, 2408.13359, fits it).
+    """
 
     extends: ClassVar[bool] = True
+    power: float = number(default=0.5, above=0)
 
     def __call__(self, u: Floats) -> Floats:
-        return 1.0 / np.sqrt(1.0 + u)
+        return 1.0 / np.sqrt(1.0 + u) if self.power == 0.5 else np.power(1.0 + u, -self.power)
 
 
 @tagged("inverse_time")

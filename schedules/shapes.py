@@ -82,13 +82,34 @@ class StableDecay(Shape):
     """Stay at the peak, then `cooldown` over the last `decay` (warmup-stable-decay, trapezoid, flat-cosine).
 
     Level 1 up to and including step L - D, p((t - (L - D)) / D) after it, 0 at L (the first step not taken, under open
-    accounting).
+    accounting). With a `stable` profile of its own, on the time scale `scale` (default: the whole piece), the rate is
+    end + (max(stable, end) - end) p: inverse_sqrt gives the ViT schedule (2106.04560).
     """
 
     decay: Span = span(default=Span(0.2), positive=True)
     cooldown: Profile = part(Profile, default=Linear())
+    stable: Profile = part(Profile, default=Constant())
+    scale: Span | None = span(default=None, positive=True)
+
+    def check(self) -> None:
+        if self.scale is not None and not self.stable.extends:
+            raise ScheduleError(
+                "scale", f"{self.stable.kind} ends at u = 1: need a stable profile that goes on", self.scale
+            )
 
     def plan(self, frame: Frame) -> Curve:
         decay = frame.within("decay", self.decay)
-        stable = frame.length - decay
-        return levelled(lambda t: self.cooldown(np.clip((t - stable) / decay, 0.0, 1.0)), frame.end)
+        begin = frame.length - decay
+
+        def cooling(t: Floats) -> Floats:
+            return self.cooldown(np.clip((t - begin) / decay, 0.0, 1.0))
+
+        if isinstance(self.stable, Constant):
+            return levelled(cooling, frame.end)
+        scale = frame.length if self.scale is None else frame.resolve("scale", self.scale)
+
+        def ratio(t: Floats) -> Floats:
+            stable = self.stable(progress(t, scale))
+            return frame.end + (np.maximum(stable, frame.end) - frame.end) * cooling(t)
+
+        return Curve(ratio, lambda t: self.stable(progress(t, scale)) * cooling(t))
