@@ -20,8 +20,11 @@ from schedules.tagged import part, tagged
 Scale: TypeAlias = Callable[[Floats, Floats], Floats]
 """Amplitude at a step, given the index of its cycle."""
 
-MOST_CYCLES = 10_000_000
-"""More cycles than steps anybody trains for; the restart table must fit into memory."""
+Place: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]
+"""The index of a step's cycle and how far the cycle has come, from 0 to 1."""
+
+MOST_CYCLES = 1_000_000
+"""The longest table of growing cycles: a factor next to 1 with a first cycle of nothing would fill the memory."""
 
 
 @tagged("restarts")
@@ -46,14 +49,11 @@ class Restarts(Shape):
         first = self.first_length(frame)
         if first <= 0:
             return levelled(steady, frame.end)
-        last = frame.length if frame.holds else None
-
-        def place(t: Floats) -> tuple[Floats, Floats]:
-            index, start, length = self._cycle(t, first, last)
-            return index, self.profile(np.clip((t - start) / length, 0.0, 1.0))
+        place = _even(first, frame) if self.factor == 1.0 else _growing(first, self.factor, frame)
 
         def ratio(t: Floats) -> Floats:
-            index, level = place(t)
+            index, u = place(t)
+            level = self.profile(np.clip(u, 0.0, 1.0))
             if self.decay == 1.0:
                 return frame.end + (1.0 - frame.end) * level
             # A decayed peak never sinks below the end value, or the cycle would run upside down.
@@ -61,12 +61,13 @@ class Restarts(Shape):
             return frame.end + (peak - frame.end) * level
 
         def swing(t: Floats) -> Floats:
-            index, level = place(t)
-            return np.power(self.decay, index) * level
+            index, u = place(t)
+            return np.power(self.decay, index) * self.profile(np.clip(u, 0.0, 1.0))
 
         return Curve(ratio, swing)
 
     def first_length(self, frame: Frame) -> float:
+        """Steps in the first cycle."""
         if self.first is not None:
             return frame.resolve("first", self.first)
         cycles = self.cycles or 1.0
@@ -74,30 +75,41 @@ class Restarts(Shape):
             return frame.length / cycles
         return float(frame.length * (self.factor - 1.0) / (self.factor**cycles - 1.0))
 
-    def _cycle(self, t: Floats, first: float, last: float | None) -> tuple[Floats, Floats, Floats]:
-        """Index, start and length of the cycle each step is in. From tables, not logarithms: those round the wrong way
-        at exact restarts, which is how torch and timm miss the fifth restart with T_mult = 3."""
-        until = float(t.max(initial=0.0)) if last is None else last
-        starts = self._starts(first, until, closed=last is not None)
-        index = np.maximum(np.searchsorted(starts, t + SLACK, side="right") - 1, 0)
-        lengths = first * np.power(self.factor, np.arange(len(starts), dtype=np.float64))
-        return index.astype(np.float64), starts[index], lengths[index]
 
-    def _starts(self, first: float, until: float, *, closed: bool) -> Floats:
-        """Where cycles begin, up to `until`; when `closed`, none begins there: the last cycle ends at its bottom."""
-        if until / first > MOST_CYCLES and self.factor == 1.0:
-            raise ScheduleError("first", f"need at most {MOST_CYCLES} cycles", f"{until / first:.0f}")
-        if self.factor == 1.0:
-            starts = first * np.arange(np.floor(until / first + SLACK) + 1.0)
-        else:
-            table, length = [0.0], first
-            while table[-1] + length <= until + SLACK:
-                table.append(table[-1] + length)
-                length *= self.factor
-            starts = np.array(table)
-        if closed and len(starts) > 1 and starts[-1] >= until - SLACK:
-            return starts[:-1]
-        return starts
+def _even(first: float, frame: Frame) -> Place:
+    """Cycles of equal length. Where the horizon holds, none begins at its end: the last one finishes there."""
+    last = max(float(np.ceil(frame.length / first - SLACK)) - 1.0, 0.0) if frame.holds else np.inf
+
+    def place(t: Floats) -> tuple[Floats, Floats]:
+        index = np.minimum(np.floor(t / first + SLACK), last)
+        return index, (t - index * first) / first
+
+    return place
+
+
+def _growing(first: float, factor: float, frame: Frame) -> Place:
+    """Cycles each longer than the last, found in a table of their beginnings and not by a logarithm: rounding makes
+    that miss exact restarts, as torch's step(epoch) and timm do at the fifth one for T_mult = 3."""
+    held = _table(first, factor, frame.length, closed=True) if frame.holds else None
+
+    def place(t: Floats) -> tuple[Floats, Floats]:
+        starts, lengths = held or _table(first, factor, float(t.max(initial=0.0)), closed=False)
+        i = np.maximum(np.searchsorted(starts, t + SLACK, side="right") - 1, 0)
+        return i.astype(np.float64), (t - starts[i]) / lengths[i]
+
+    return place
+
+
+def _table(first: float, factor: float, until: float, *, closed: bool) -> tuple[Floats, Floats]:
+    """Beginnings and lengths of the cycles up to `until`, by products and sums: exact for whole numbers of steps."""
+    count = int(np.log1p(until * (factor - 1.0) / first) / np.log(factor)) + 2
+    if count > MOST_CYCLES:
+        raise ScheduleError("first", f"need at most {MOST_CYCLES} cycles", count)
+    lengths = np.cumprod(np.array([first, *[factor] * (count - 1)], dtype=np.float64))
+    starts = np.concatenate([np.zeros(1), np.cumsum(lengths)[:-1]])
+    kept = starts < until - SLACK if closed else starts <= until + SLACK
+    kept[0] = True
+    return starts[kept], lengths[kept]
 
 
 @tagged("cycle")

@@ -95,6 +95,10 @@ class Schedule(Piece):
         return Curve(lambda t: start + (top - start) * risen(t), lambda t: swing * risen(t))
 
 
+BLOCK = 1 << 14
+"""Steps evaluated at a time, so that the intermediate arrays stay in the cache."""
+
+
 @dataclass(frozen=True, slots=True)
 class BoundSchedule:
     """A schedule over a horizon: the rate, and the momentum if it drives one, as pure functions of the step.
@@ -138,11 +142,13 @@ class BoundSchedule:
     def _evaluate(self, function: Function, step: ArrayLike) -> float | Floats:
         steps = self._checked(np.asarray(step, dtype=np.float64))
         # Always evaluated as an array: NumPy's scalar functions may differ from its vectorised ones in the last bit.
+        flat, values = steps.ravel(), np.empty(steps.size)
         with np.errstate(over="ignore"):
-            values = function(np.atleast_1d(steps))
+            for start in range(0, steps.size, BLOCK):
+                values[start : start + BLOCK] = function(flat[start : start + BLOCK])
         if not np.isfinite(values).all():
             raise ScheduleError("step", "the rate overflows there", float(steps.max()))
-        return float(values[0]) if steps.ndim == 0 else values
+        return float(values[0]) if steps.ndim == 0 else values.reshape(steps.shape)
 
     def _checked(self, steps: Floats) -> Floats:
         if steps.size and not steps.min() >= 0:
