@@ -46,7 +46,7 @@ def test_the_suggestion_lies_between_the_steepest_fall_and_the_minimum() -> None
     result = read(FALL, noise=0.02)
     assert result.suggestion is not None
     assert result.rules["steepest"] < result.suggestion < 10 * result.rules["minimum/10"]
-    assert "halfway" in result.reason
+    assert "a third into the plateau" in result.reason
 
 
 def test_the_bracket_holds_the_suggestion_and_ends_before_the_explosion() -> None:
