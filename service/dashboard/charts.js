@@ -69,11 +69,17 @@ function frame() {
   };
 }
 
+/** Labels at 1, 2 and 5 of each decade where `values` span few of them; plotly's own choice crowds them. */
+export function logTicks(values) {
+  const positive = values.filter((value) => value > 0);
+  return positive.length && Math.max(...positive) / Math.min(...positive) < 2000 ? "D2" : null;
+}
+
 function axis({ title, log = false, range = null, ...rest }) {
   return {
     title: { text: title, standoff: 8, font: { size: 12 } }, type: log ? "log" : "linear",
     gridcolor: token("--line"), linecolor: token("--line-strong"), zeroline: false, automargin: true,
-    exponentformat: "power", nticks: 6, minorloglabels: "none", ...(log ? { dtick: null } : {}),
+    exponentformat: "e", nticks: 6, minorloglabels: "complete",
     ...(range ? { range, autorange: false } : { autorange: true }), ...rest,
   };
 }

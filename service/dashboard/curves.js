@@ -1,6 +1,6 @@
 // Loss and rate curves of some trials: the same trials, in the same colours, in both charts.
 
-import { draw, line } from "./charts.js";
+import { draw, line, logTicks } from "./charts.js";
 import { h } from "./dom.js";
 import { token } from "./palette.js";
 
@@ -46,18 +46,20 @@ export async function drawCurves(prefix, data, view, { look, momentum = false })
   const title = SERIES[view.series] ?? view.series;
   await Promise.all([
     draw(`${prefix}-metric`, metrics, {
-      x: { ...x, visible: metrics.length > 0 }, y: { title: title.toLowerCase(), log: view.log, visible: metrics.length > 0 }, revision: `${view.series}${view.log}`,
+      x: { ...x, visible: metrics.length > 0 }, y: { title: title.toLowerCase(), log: view.log, visible: metrics.length > 0, dtick: view.log ? ticksOf(metrics) : null }, revision: `${view.series}${view.log}`,
       label: `${title} of ${metrics.length} trials`,
       annotations: metrics.length ? [] : [note(`no ${title.toLowerCase()} reported yet`)],
     }),
     draw(`${prefix}-rate`, [...rates, ...moments], {
-      x: { ...x, visible: rates.length > 0 }, y: { title: "learning rate", log: view.logRate, visible: rates.length > 0 }, revision: String(view.logRate),
+      x: { ...x, visible: rates.length > 0 }, y: { title: "learning rate", log: view.logRate, visible: rates.length > 0, dtick: view.logRate ? ticksOf(rates) : null }, revision: String(view.logRate),
       y2: moments.length ? { title: "momentum (dotted)", range: [0, 1.02] } : null,
       label: `Learning rate of ${rates.length} trials`,
       annotations: rates.length ? [] : [note("no trial has started yet")],
     }),
   ]);
 }
+
+const ticksOf = (lines) => logTicks(lines.flatMap((one) => one.y));
 
 function metricLine(curve, series, style) {
   const values = curve.values[series] ?? [];

@@ -23,13 +23,18 @@ export function setting(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-/** Mean and standard deviation with as many decimals as the deviation deserves. */
-export function interval(mean, std) {
+/** Mean and standard deviation of an entry, to as many decimals as the deviations of `entries` deserve (two digits). */
+export function interval({ mean, std }, entries) {
   if (mean === null) return "–";
-  if (std === null) return number(mean);
-  if (!(std > 0) || Math.abs(mean) >= 1e6 || std < 1e-7) return `${number(mean)} ± ${number(std, 2)}`;
-  const decimals = Math.min(8, Math.max(0, 1 - Math.floor(Math.log10(std))));
-  return `${mean.toFixed(decimals)} ± ${std.toFixed(decimals)}`.replace("-", MINUS);
+  const decimals = decimalsFor(entries);
+  if (decimals === null || Math.abs(mean) >= 1e6) return std === null ? number(mean) : `${number(mean)} ± ${number(std, 2)}`;
+  return (std === null ? mean.toFixed(decimals) : `${mean.toFixed(decimals)} ± ${std.toFixed(decimals)}`).replace("-", MINUS);
+}
+
+function decimalsFor(entries) {
+  const spreads = entries.map((entry) => entry.std).filter((std) => std > 0).sort((a, b) => a - b);
+  if (!spreads.length) return null;
+  return Math.min(8, Math.max(0, 1 - Math.floor(Math.log10(spreads[Math.floor(spreads.length / 2)]))));
 }
 
 /** A duration in seconds: 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
@@ -67,6 +72,7 @@ export function count(amount, noun, plural = `${noun}s`) {
 
 const METHODS = { grid: "grid", tpe: "TPE", range_test: "range test" };
 const OPTIMIZERS = { sgd: "SGD", adam: "Adam", adamw: "AdamW", rmsprop: "RMSprop" };
+const USUAL = { beta2: 0.999, alpha: 0.99, eps: 1e-8 };
 const ORIGINS = { grid: "grid", startup: "start-up", tpe: "TPE", "quasi-random": "quasi-random", range_test: "range test" };
 
 export const method = (search) => METHODS[search.method] ?? search.method;
@@ -88,7 +94,7 @@ export function aim({ search: how, objective: { metric, direction } }) {
 }
 
 export function optimizer(settings) {
-  const parts = Object.entries(settings).filter(([name, value]) => name !== "name" && value !== 0 && value !== false);
+  const parts = Object.entries(settings).filter(([name, value]) => name !== "name" && value !== 0 && value !== false && value !== USUAL[name]);
   const shown = parts.map(([name, value]) => (value === true ? name : `${words(name)} ${setting(value)}`));
   return [OPTIMIZERS[settings.name] ?? settings.name, ...shown].join(", ");
 }

@@ -15,7 +15,7 @@ export function leaderboard(entries, definition, { style, picked, pick, limit, m
         : `${direction} ${metric}, mean ± std over seeds. Select a row to highlight its curves.`)),
     entries.length ? h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Leaderboard rows" },
       h("table", { class: "board stacked" }, head(metric),
-        h("tbody", null, entries.map((entry) => row(entry, { style, scale, picked, pick })))),
+        h("tbody", null, entries.map((entry) => row(entry, { style, scale, picked, pick, entries })))),
       entries.length === limit ? h("p", { class: "pager" }, h("button", { type: "button", class: "link", onclick: more }, "Show more")) : null)
       : h("p", { class: "quiet pad" }, "No trial has finished yet. Configurations are ranked here as soon as they have a result."));
 }
@@ -25,7 +25,7 @@ function head(metric) {
   return h("thead", null, h("tr", null, columns.map(([text, kind]) => h("th", { scope: "col", class: kind || null }, text))));
 }
 
-function row(entry, { style, scale, picked, pick }) {
+function row(entry, { style, scale, picked, pick, entries }) {
   const look = style(entry.family);
   const on = picked.has(entry.config);
   const flip = (event) => {
@@ -35,8 +35,8 @@ function row(entry, { style, scale, picked, pick }) {
     h("td", { class: "rank" }, h("button", { type: "button", "aria-pressed": String(on), "aria-label": `Highlight the curves of rank ${entry.rank}, ${entry.family}` }, entry.rank)),
     h("td", { class: "family" }, swatch(look), entry.family),
     h("td", { class: "param-cell" }, settings(entry.params, setting)),
-    h("td", { class: "right value", "data-label": "Result" }, entry.mean === null ? h("span", { class: "bad" }, "diverged") : interval(entry.mean, entry.std)),
+    h("td", { class: "right value", "data-label": "Result" }, entry.mean === null ? h("span", { class: "bad" }, "diverged") : interval(entry, entries)),
     h("td", { class: "spread" }, entry.mean === null ? null : whisker(entry, scale, look.colour)),
-    h("td", { class: "right", "data-label": "Seeds" }, entry.complete, entry.diverged ? h("span", { class: "bad", title: `${count(entry.diverged, "trial")} diverged` }, ` +${entry.diverged} diverged`) : null),
+    h("td", { class: "right seeds", "data-label": "Seeds" }, entry.complete, h("span", { class: "phone-only" }, entry.complete === 1 ? " seed" : " seeds"), entry.diverged ? h("span", { class: "bad", title: `${count(entry.diverged, "trial")} diverged` }, ` +${entry.diverged} diverged`) : null),
     h("td", { class: "links", "data-label": "Trials" }, entry.trial_ids.slice(0, 5).map((id) => h("a", { href: `#/trials/${id}` }, id)), entry.trial_ids.length > 5 ? "…" : null));
 }

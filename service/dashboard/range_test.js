@@ -78,7 +78,7 @@ function labels(found) {
   if (!found.curves.length) return [{ text: "no curve yet", showarrow: false, xref: "paper", yref: "paper", x: 0.5, y: 0.5, font: { color: token("--quiet") } }];
   if (found.suggestion === null) return [];
   return [{
-    text: `<b>${number(found.suggestion, 3)}</b>`, x: Math.log10(found.suggestion), xref: "x", y: 1, yref: "paper", yanchor: "top", xanchor: "right",
-    showarrow: false, xshift: -6, font: { color: token("--accent"), size: 13 },
+    text: number(found.suggestion, 3), x: Math.log10(found.suggestion), xref: "x", y: 1, yref: "paper", yanchor: "top", xanchor: "right",
+    showarrow: false, xshift: -6, font: { color: token("--accent"), size: 13, weight: 650 },
   }];
 }

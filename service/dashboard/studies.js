@@ -42,8 +42,8 @@ function row(study) {
       h("div", { class: "sub" }, `${task(asked.task)} · ${budget(asked.budget)} · ${search(asked)}`),
       notice("wait", "Waiting:", study.waiting)),
     h("td", { "data-label": "Progress", class: "progress-cell" }, progressBar(progress), h("div", { class: "sub", title: legend(progress) }, progressText(progress))),
-    h("td", { "data-label": "Best so far" }, best && best.mean !== null
-      ? [h("span", { class: "value" }, interval(best.mean, best.std)), h("div", { class: "sub" }, `${asked.objective.metric} · ${best.family}`)]
+    h("td", { "data-label": "Best so far" }, asked.search.method === "range_test" ? h("a", { class: "sub", href: `#/studies/${study.id}` }, "see the reading") : best && best.mean !== null
+      ? [h("span", { class: "value" }, interval(best, [best])), h("div", { class: "sub" }, `${asked.objective.metric} · ${best.family}`)]
       : h("span", { class: "sub" }, study.status === "running" ? `to ${aim(asked)}` : "none")),
     h("td", { "data-label": "Cost", title: "Seconds of device time spent on training" }, h("span", { class: "value" }, duration(study.device_seconds))),
     h("td", { "data-label": "Submitted" }, age(study.created_at)));

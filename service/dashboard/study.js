@@ -15,7 +15,7 @@ const ROWS = 50;
 const PREFIX = "study";
 
 export function studyPage({ id, refresh, reload }) {
-  const view = { series: null, log: false, logRate: false, rows: ROWS };
+  const view = { series: null, log: true, logRate: false, rows: ROWS };
   const picked = new Set();
   const trials = trialList(id, reload);
   const change = (choice) => {
@@ -94,7 +94,7 @@ function body(data, { view, picked, pick, more, change }) {
   view.series ??= available.size ? firstSeries(available) : null;
   const rate = best && curves.rates.find((one) => best.entry.trial_ids.includes(one.trial_id));
   return [
-    best ? winner(best, study, { style, rate }) : null,
+    best ? winner(best, study, { style, rate, entries: board.items }) : null,
     panels(PREFIX, { ...view, series: view.series ?? "train_loss" }, available, change),
     leaderboard(board.items, study.definition, { style, picked, pick, limit: view.rows, more }),
   ];

@@ -11,7 +11,7 @@ const PREFIX = "trial";
 const LIVE = new Set(["queued", "leased"]);
 
 export function trialPage({ id, refresh }) {
-  const view = { series: null, log: false, logRate: false };
+  const view = { series: null, log: true, logRate: false };
   const change = (choice) => {
     Object.assign(view, choice);
     refresh();

@@ -8,7 +8,7 @@ import { code, settings } from "./parts.js";
 const METRICS = ["val_loss", "val_accuracy", "test_loss", "test_accuracy", "train_loss"];
 
 /** `rate` is the rate curve of one of its trials, when it is among those at hand. */
-export function winner(best, study, { style, rate }) {
+export function winner(best, study, { style, rate, entries }) {
   const { entry } = best;
   const look = style(entry.family);
   const last = rate?.lr.at(-1);
@@ -18,7 +18,7 @@ export function winner(best, study, { style, rate }) {
     h("div", { class: "winner-body" },
       h("div", null,
         h("p", { class: "winner-name" }, swatch(look), entry.family),
-        h("p", { class: "winner-value" }, interval(entry.mean, entry.std), h("span", { class: "sub" }, ` ${best.objective.metric}`)),
+        h("p", { class: "winner-value" }, interval(entry, entries), h("span", { class: "sub" }, ` ${best.objective.metric}`)),
         h("p", null, settings(entry.params, setting)),
         rate ? h("figure", { class: "drawing" }, schedule(rate, look.colour),
           h("figcaption", { class: "sub" }, `learning rate: peak ${number(Math.max(...rate.lr), 3)}, last ${number(last, 3)}`)) : null,
