@@ -105,7 +105,8 @@ def _table(first: float, factor: float, until: float, *, closed: bool) -> tuple[
     count = int(np.log1p(until * (factor - 1.0) / first) / np.log(factor)) + 2
     if count > MOST_CYCLES:
         raise ScheduleError("first", f"need at most {MOST_CYCLES} cycles", count)
-    lengths = np.cumprod(np.array([first, *[factor] * (count - 1)], dtype=np.float64))
+    ratios = np.array([first, *[factor] * (count - 1)], dtype=np.float64)
+    lengths = np.asarray(np.cumprod(ratios), dtype=np.float64)
     starts = np.concatenate([np.zeros(1), np.cumsum(lengths)[:-1]])
     kept = starts < until - SLACK if closed else starts <= until + SLACK
     kept[0] = True

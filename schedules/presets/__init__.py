@@ -5,11 +5,23 @@ The registry feeds the API, the command line, the reference table and the search
 
 from collections.abc import Mapping
 
-from schedules.presets import cyclic, monotone, stable
+from schedules.presets import curves, cyclic, grammar, monotone, one_cycle, slow, stable
 from schedules.presets.common import LR
 from schedules.presets.common import REGISTRY as _REGISTRY
 from schedules.presets.model import Parameter, Preset
 
 REGISTRY: Mapping[str, Preset] = dict(sorted(_REGISTRY.items()))
 
-__all__ = ["LR", "REGISTRY", "Parameter", "Preset", "cyclic", "monotone", "stable"]
+__all__ = [
+    "LR",
+    "REGISTRY",
+    "Parameter",
+    "Preset",
+    "curves",
+    "cyclic",
+    "grammar",
+    "monotone",
+    "one_cycle",
+    "slow",
+    "stable",
+]

@@ -1,13 +1,13 @@
-"""Presets that go up again: warm restarts, cyclical rates, one-cycle."""
+"""Presets that go up again: warm restarts and cyclical rates."""
 
 from __future__ import annotations
 
 from schedules.cycles import Cycle, Restarts
+from schedules.fractal import Fractal
 from schedules.momentum import Against
-from schedules.one_cycle import OneCycle
-from schedules.presets.common import END, HIGH_MOMENTUM, LOW_MOMENTUM, REGISTRY, WARMUP, end, warm
+from schedules.presets.common import END, REGISTRY, WARMUP, end, warm
 from schedules.presets.model import Parameter
-from schedules.profiles import Cosine, Exponential, Linear
+from schedules.profiles import Cosine, Exponential
 from schedules.schedule import Schedule
 from schedules.shapes import Once
 from schedules.span import Span
@@ -179,74 +179,53 @@ def clr_exp_range(
 
 
 @REGISTRY.add(
-    "onecycle",
-    Parameter(
-        name="pct_start",
-        default=0.3,
-        kind="float",
-        description="fraction of the horizon spent rising",
-        low=0,
-        high=0.5,
-        search={"low": 0.1, "high": 0.5},
-    ),
-    Parameter(
-        name="div_factor",
-        default=25.0,
-        kind="float",
-        description="peak over first rate",
-        low=1,
-        search={"low": 4.0, "high": 100.0, "log": True},
-    ),
-    Parameter(
-        name="final_div_factor",
-        default=1e4,
-        kind="float",
-        description="first over last rate",
-        low=1,
-        search={"low": 1e1, "high": 1e6, "log": True},
-    ),
-    Parameter(
-        name="anneal",
-        default="cos",
-        kind="choice",
-        description="cosine or straight phases",
-        options=("cos", "linear"),
-        search={"choice": ["cos", "linear"]},
-    ),
-    Parameter(
-        name="three_phase",
-        default=False,
-        kind="bool",
-        description="fall as long as the rise, then annihilate",
-        search={"choice": [False, True]},
-    ),
-    LOW_MOMENTUM,
-    HIGH_MOMENTUM,
-    summary="One cycle up and down, far below the first rate at the end, momentum against it.",
-    formula="lr/div -> lr -> lr/(div final_div), at steps 0, pct T - 1, T - 1 (three-phase: lr/div at 2 pct T - 2)",
-    source="Smith & Topin 1708.07120, Smith 1803.09820; torch OneCycleLR",
+    "cosine_hard_restarts",
+    WARMUP,
+    CYCLES,
+    summary="Cosine decay to zero, several times, all cycles of one length.",
+    formula="lr (1 + cos(pi ((cycles z) mod 1))) / 2, 0 from the end on",
+    source="Transformers get_cosine_with_hard_restarts_schedule_with_warmup",
 )
-def onecycle(
-    lr: float,
-    *,
-    pct_start: float,
-    div_factor: float,
-    final_div_factor: float,
-    anneal: str,
-    three_phase: bool,
-    low_momentum: float,
-    high_momentum: float,
-) -> Schedule:
-    shape = OneCycle(
-        rise=pct_start,
-        turn=2 * pct_start if three_phase and pct_start else None,
-        start=1 / div_factor,
-        profile=Cosine() if anneal == "cos" else Linear(),
-    )
-    return Schedule(
-        lr=lr,
-        shape=shape,
-        end=1 / (div_factor * final_div_factor),
-        accounting="closed",
-        momentum=Against(low=low_momentum, high=high_momentum),
-    )
+def cosine_hard_restarts(lr: float, *, warmup: Span, cycles: int) -> Schedule:
+    return Schedule(lr=lr, shape=Restarts(cycles=cycles), warmup=warm(warmup))
+
+
+@REGISTRY.add(
+    "cyclic_cosine",
+    WARMUP,
+    END,
+    CYCLES,
+    summary="Cosine up and cosine down, several times: cycles without a jump.",
+    formula="lr (end + (1 - end)(1 - cos(2 pi cycles z)) / 2)",
+    source="Smith 1506.01186 with the cosine profile; SWA's cyclical variant 1803.05407 restarts instead",
+)
+def cyclic_cosine(lr: float, *, warmup: Span, end: float, cycles: int) -> Schedule:
+    return Schedule(lr=lr, shape=Cycle(profile=Cosine(), cycles=cycles), warmup=warm(warmup), end=end)
+
+
+@REGISTRY.add(
+    "fractal_chebyshev",
+    Parameter(
+        name="period",
+        default=16,
+        kind="int",
+        description="steps in a cycle, a power of two",
+        low=1,
+        high=2**20,
+        search={"choice": [8, 16, 32, 64]},
+    ),
+    Parameter(
+        name="condition",
+        default=0.05,
+        kind="float",
+        description="smallest over largest curvature m / M",
+        above=0,
+        high=1,
+        search={"low": 1e-3, "high": 0.3, "log": True},
+    ),
+    summary="Chebyshev step sizes in fractal order: a few large steps made safe by the small ones around them.",
+    formula="lr g_1 / g_sigma(t), g_i = (1 + k)/2 - (1 - k)/2 cos((i - 1/2) pi / n), k = condition, n = period",
+    source="Agarwal, Goel & Zhang 2103.01338",
+)
+def fractal_chebyshev(lr: float, *, period: int, condition: float) -> Schedule:
+    return Schedule(lr=lr, shape=Fractal(period=period, condition=condition))

@@ -164,3 +164,45 @@ def multi_step(lr: float, *, warmup: Span, gamma: float, milestones: tuple[Span,
     profile = Steps(at=tuple(item.value for item in milestones), gamma=gamma)
     shape = Once(profile=profile, over=over, beyond="hold" if over is None else "continue")
     return Schedule(lr=lr, shape=shape, warmup=warm(warmup))
+
+
+@REGISTRY.add(
+    "step_30_60_90",
+    WARMUP,
+    GAMMA,
+    summary="A drop at 30, 60 and 90 % of the time.",
+    formula="lr gamma^(number of 0.3, 0.6, 0.9 <= z)",
+    source="ImageNet practice since He et al. 1512.03385",
+)
+def step_30_60_90(lr: float, *, warmup: Span, gamma: float) -> Schedule:
+    return decay(lr, Steps(at=(0.3, 0.6, 0.9), gamma=gamma), warmup=warmup)
+
+
+@REGISTRY.add(
+    "linear_to_zero",
+    Parameter(
+        name="warmup",
+        default="2%",
+        kind="span",
+        description="length of the linear warmup from 0 in front",
+        search={"choice": ["1%", "2%", "5%", "10%"]},
+    ),
+    summary="A short warmup and a straight line to exactly zero (D2Z).",
+    formula="lr (1 - z)",
+    source="Bergsma et al. 2502.15938; Defazio et al. 2310.07831",
+)
+def linear_to_zero(lr: float, *, warmup: Span) -> Schedule:
+    return decay(lr, Linear(), warmup=warmup)
+
+
+@REGISTRY.add(
+    "rex_author",
+    WARMUP,
+    END,
+    SAMPLING,
+    summary="REX as its authors' companion code has it (d = 0.9), which is not the paper's.",
+    formula="lr (end + (1 - end)(1 - z) / (0.1 + 0.9 (1 - z)))",
+    source="wolfecameron/LRSchedules; OneTrainer, musubi-tuner",
+)
+def rex_author(lr: float, *, warmup: Span, end: float, sampling: Sampling | None) -> Schedule:
+    return decay(lr, Rex(d=0.9), warmup=warmup, end=end, sampling=sampling)
