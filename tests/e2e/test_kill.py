@@ -73,8 +73,8 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     folder = tmp_path_factory.mktemp("farm")
     database = folder / "switchback.db"
     service = Service(f"sqlite:///{database}", folder, "--lease-ttl", "10", "--sweep", "0.5")
-    with service, Workers(service.url, folder, 2):
-        yield Farm(service, StudyClient(service.url), database)
+    with service, Workers(service.url, folder, 2), StudyClient(service.url) as client:
+        yield Farm(service, client, database)
 
 
 @pytest.mark.parametrize(("request_", "after", "trials"), [(GRID, 8, 24), (TPE, 15, 40), (RANGE, 1, 3)])
