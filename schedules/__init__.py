@@ -4,6 +4,7 @@ from schedules.codec import from_dict, to_dict
 from schedules.combine import Join, Product
 from schedules.cycles import Cycle, Restarts
 from schedules.errors import ScheduleError
+from schedules.feedback import Greedy, ReduceOnPlateau
 from schedules.fractal import Fractal
 from schedules.momentum import Against, Fixed, Momentum
 from schedules.one_cycle import OneCycle
@@ -23,6 +24,7 @@ __all__ = [
     "Every",
     "Fixed",
     "Fractal",
+    "Greedy",
     "Join",
     "Momentum",
     "Once",
@@ -30,6 +32,7 @@ __all__ = [
     "Points",
     "Product",
     "Profile",
+    "ReduceOnPlateau",
     "Restarts",
     "Sampling",
     "Schedule",

@@ -62,7 +62,8 @@ def to_torch_source(schedule: Schedule, *, total_steps: int, steps_per_epoch: in
     if schedule.needs_metric:
         raise ScheduleError("schedule", "need a function of the step; this one answers to a metric", schedule.kind)
     bound = schedule.bind(total_steps, steps_per_epoch)
-    steps = np.arange(total_steps)
+    # A table ends with the value held past the horizon, where there is one.
+    steps = np.arange(total_steps + (schedule.after != "raise"))
     rate = _function(bound, "lr_at", bound.lr(steps), lambda frame: _rate(schedule, frame))
     functions, setter = [rate], SET_RATE
     momentum, momenta = schedule.momentum, bound.momentum(steps)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from schedules.errors import ScheduleError
 from schedules.piece import Curve, Floats, Frame, Piece
 from schedules.rules import choice, number, whole
-from schedules.tagged import part, tagged
+from schedules.tagged import decode, part, tagged
 from schedules.warmup import Warmup
 
 
@@ -195,6 +195,17 @@ class Horizon:
     total_steps: int
     steps_per_observation: int
     warmup_steps: float
+
+
+RULES: dict[object, type[ReduceOnPlateau] | type[Greedy]] = {rule.kind: rule for rule in (ReduceOnPlateau, Greedy)}
+
+
+def from_dict(document: Mapping[str, object]) -> ReduceOnPlateau | Greedy:
+    """The feedback schedule that `to_dict` wrote; `ScheduleError` names the path of what is wrong."""
+    kind = document.get("kind")
+    if kind not in RULES:
+        raise ScheduleError("schedule.kind", f"need one of {', '.join(map(str, RULES))}", repr(kind))
+    return decode(RULES[kind], "schedule", document)
 
 
 class BoundFeedback:

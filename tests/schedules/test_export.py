@@ -101,14 +101,15 @@ def compare(schedule: Schedule, total_steps: int = 130, past: int = 0) -> str:
 
 @pytest.mark.parametrize("warmup", [None, "5%", "13 steps", "2 epochs"])
 @pytest.mark.parametrize("name", sorted(REGISTRY))
-def test_every_preset_is_a_closed_form_that_equals_the_schedule(name: str, warmup: str | None) -> None:
+def test_every_preset_but_a_spline_is_a_closed_form_that_equals_the_schedule(name: str, warmup: str | None) -> None:
     preset = REGISTRY[name]
     if warmup is not None and "warmup" not in preset.defaults:
         pytest.skip("the preset has a rise of its own")
     schedule = preset.build(lr=0.1, **({} if warmup is None else {"warmup": warmup}))
     if schedule.needs_metric:
         pytest.skip("answers to a metric")
-    assert "VALUES" not in compare(schedule, past=5)
+    past = 0 if schedule.after == "raise" else 5
+    assert ("VALUES" in compare(schedule, past=past)) == (name == "two_point_spline")
 
 
 @pytest.mark.parametrize("warmup", WARMUPS.values(), ids=WARMUPS)

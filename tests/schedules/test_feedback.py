@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedules.errors import ScheduleError
-from schedules.feedback import BoundFeedback, Greedy, ReduceOnPlateau
+from schedules import Join, ScheduleError, Span, Warmup, to_dict
+from schedules.feedback import BoundFeedback, Greedy, ReduceOnPlateau, from_dict
 
 TRACES = json.loads((Path(__file__).parent / "data" / "golden_schedules.json").read_text())["metric_driven"]
 RISING_AND_FALLING = [3.0, 2.5, 2.5, 2.4, 2.6, math.nan, 2.41, 2.4, 1.0, 1.2, 1.2, math.inf, 1.1, 0.4, 0.5, 0.6] * 3
@@ -133,6 +133,37 @@ def test_feedback_schedules_are_values_that_say_they_need_the_metric() -> None:
     assert len({Greedy(lr=0.1), Greedy(lr=0.1)}) == 1
     assert Greedy(lr=0.1).needs_metric
     assert ReduceOnPlateau(lr=0.1).needs_metric
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [ReduceOnPlateau(lr=0.1, mode="max", warmup=Warmup(span=Span(5, "steps"))), Greedy(lr=3e-4, window=7, most=2.0)],
+)
+def test_json_reads_back_to_an_equal_schedule(schedule: ReduceOnPlateau | Greedy) -> None:
+    assert from_dict(json.loads(json.dumps(to_dict(schedule)))) == schedule
+
+
+def test_a_document_of_another_kind_is_refused_with_its_path() -> None:
+    with pytest.raises(ScheduleError, match=r"^schedule.kind: need one of reduce_on_plateau, greedy, got 'cosine'"):
+        from_dict({"kind": "cosine"})
+
+
+def test_a_warmup_runs_in_front_and_what_is_observed_in_it_cuts_nothing() -> None:
+    schedule = ReduceOnPlateau(lr=0.1, factor=0.5, patience=0, warmup=Warmup(span=Span(4, "steps")))
+    bound = schedule.bind(20)
+    rates = replay(bound, [1.0, 5.0, 5.0, 5.0, 0.5])
+    np.testing.assert_allclose(bound.lr(np.arange(7)), [0.0, 0.025, 0.05, 0.075, 0.05, 0.05, 0.05])
+    assert rates[4] == 0.05
+
+
+def test_a_feedback_schedule_cannot_be_a_part_of_another() -> None:
+    with pytest.raises(ScheduleError, match=r"parts\[0\]: need schedules that are functions of the step"):
+        Join(parts=(ReduceOnPlateau(lr=0.1),), at=())
+
+
+def test_a_warmup_longer_than_the_horizon_is_refused() -> None:
+    with pytest.raises(ScheduleError, match=r"^warmup: need 0 <= warmup <= total_steps, got 12 of 10 steps"):
+        ReduceOnPlateau(lr=0.1, warmup=Warmup(span=Span(12, "steps"))).bind(10)
 
 
 @pytest.mark.parametrize(
