@@ -41,18 +41,19 @@ def stop(study_id: StudyId, url: Url = DEFAULT_URL) -> None:
 
 def _table(views: list[StudyView]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name in ("id", "name", "search", "task", "status", "progress", "best"):
-        table.add_column(name, justify="right" if name == "id" else "left", overflow="fold")
+    for name in ("id", "name", "search", "task", "status", "trials", "device", "best"):
+        table.add_column(name, justify="right" if name == "id" else "left", no_wrap=name != "name", overflow="fold")
     for view in views:
         definition = view.definition
-        found = "-" if view.best is None else f"{words.score(view.best)} ({view.best.family})"
+        scored = view.best is not None and definition.search.method != "range_test"
         table.add_row(
             str(view.id),
             Text(definition.name),
             definition.search.method,
             definition.task.key,
             Text(view.status, style=STATUS_STYLES[view.status]),
-            words.counts(view),
-            found,
+            words.share(view.progress),
+            words.duration(view.device_seconds),
+            f"{words.score(view.best)} ({view.best.family})" if view.best and scored else "-",
         )
     return table

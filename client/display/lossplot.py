@@ -65,14 +65,14 @@ def _foot(left: float, right: float, mark: float | None, gutter: int, width: int
     def place(x: float) -> int:
         return min(width - 1, max(0, int((x - left) / (right - left) * (width - 1) + 0.5)))
 
-    axis, names = ["─"] * width, [" "] * (width + 8)
+    axis, names = ["─"] * width, [" "] * (width + 2)
     for decade in range(math.ceil(left - 1e-9), math.floor(right + 1e-9) + 1):
         column, name = place(decade), f"1e{decade}"
         axis[column] = "┬"
         begin = max(0, column - len(name) // 2)
         if all(cell == " " for cell in names[max(0, begin - 1) : begin + len(name) + 1]):
             names[begin : begin + len(name)] = name
-    lines = [" " * gutter + " └" + "".join(axis), " " * gutter + "  " + "".join(names) + "lr"]
+    lines = [" " * gutter + " └" + "".join(axis), " " * gutter + "  " + "".join(names) + " lr"]
     if mark is not None and left <= math.log10(mark) <= right:
         lines.append(" " * (gutter + 2 + place(math.log10(mark))) + f"▲ {mark:.3g}")
     return lines

@@ -36,7 +36,8 @@ def show_result(client: StudyClient, view: StudyView, console: Console) -> bool:
 def show_best(best: BestView, console: Console) -> None:
     """The winner: parameters, metrics of its best trial, its rate drawn, and the code to use it."""
     console.print(Text("winner  ", style="bold").append(_winner(best.entry), style="bold green"))
-    console.print(f"{best.objective.metric}: {words.score(best.entry)}, {best.entry.complete} seeds", highlight=False)
+    seeds = f"{best.entry.complete} seed{'' if best.entry.complete == 1 else 's'}"
+    console.print(f"{best.objective.metric}: {words.score(best.entry)}, {seeds}", highlight=False)
     console.print(_metrics(best), highlight=False, soft_wrap=True)
     bound = best.schedule.bind(best.total_steps, best.steps_per_epoch)
     width = max(40, min(78, console.width - 2))
@@ -49,7 +50,8 @@ def show_best(best: BestView, console: Console) -> None:
 def show_snippet(best: BestView, console: Console) -> None:
     """The code, coloured on a terminal and untouched elsewhere."""
     if console.is_terminal:
-        console.print(Syntax(best.snippet, "python", background_color="default", word_wrap=False))
+        # As soft-wrapped text: a line longer than the terminal is whole when it is copied.
+        console.print(Syntax("", "python", background_color="default").highlight(best.snippet), soft_wrap=True)
     else:
         console.print(best.snippet, markup=False, highlight=False, soft_wrap=True)
 
@@ -57,7 +59,7 @@ def show_snippet(best: BestView, console: Console) -> None:
 def show_range_test(found: RangeTestView, console: Console) -> None:
     """The suggestion with its reason, other rules' answers, and the smoothed loss against the rate."""
     if found.smoothed_lr:
-        width = max(30, min(64, console.width - 12))
+        width = max(30, min(64, console.width - 16))
         drawn = loss_plot(found.smoothed_lr, found.smoothed_loss, mark=found.suggestion, width=width)
         console.print(Text(f"smoothed loss over {len(found.curves)} seeds", style="bold"))
         console.print(Text(drawn, no_wrap=True))

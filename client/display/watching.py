@@ -129,7 +129,8 @@ def _lines(
 
 def _line(view: StudyView) -> str:
     line = f"{view.status}: {words.counts(view)}"
-    if view.best is not None and view.best.mean is not None:
+    range_test = view.definition.search.method == "range_test"
+    if view.best is not None and view.best.mean is not None and not range_test:
         line += f", best {view.definition.objective.metric} {words.score(view.best)} ({view.best.family})"
     return f"{line}; waiting: {view.waiting}" if view.waiting else line
 

@@ -40,10 +40,15 @@ def done(progress: Progress) -> int:
     return sum(ended)
 
 
+def share(progress: Progress) -> str:
+    """`5/24`; `5` where nobody knows how many there will be."""
+    return str(done(progress)) if progress.planned is None else f"{done(progress)}/{progress.planned}"
+
+
 def counts(view: StudyView) -> str:
     """`5/24 trials, 1 running, 2 diverged, device 12 s`."""
     progress = view.progress
-    parts = [f"{done(progress)}{'' if progress.planned is None else f'/{progress.planned}'} trials"]
+    parts = [f"{share(progress)} trials"]
     named = {
         "running": progress.leased,
         "pruned": progress.pruned,

@@ -11,6 +11,7 @@ import pytest
 from processes import Service
 
 from client.leases import LeaseClient
+from client.studies import StudyClient
 from contract.leases import (
     ClaimRequest,
     Completion,
@@ -34,21 +35,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture
-def train(service: Service) -> Iterator[Callable[[int], int]]:
-    """Finishes up to so many trials, as a worker would; returns how many it got."""
+def train(service: Service) -> Iterator[Callable[[int], None]]:
+    """Finishes trials, as a worker would, until the study of that number has ended."""
     info = WorkerInfo(id=secrets.token_hex(8), name="oracle", device="none", version="1", tasks=["digits/mlp"])
-    with LeaseClient(service.url) as leases:
+    with LeaseClient(service.url) as leases, StudyClient(service.url) as studies:
 
-        def finish(most: int) -> int:
-            finished = 0
-            while finished < most:
+        def finish(study_id: int) -> None:
+            for _ in studies.follow(study_id, poll_s=0.05, timeout_s=20):
                 token = secrets.token_urlsafe(32)
-                got = leases.claim(ClaimRequest(worker=info, token=token, max_trials=1)).leases
-                if not got:
-                    break
-                _finish(leases, got[0], token)
-                finished += 1
-            return finished
+                while got := leases.claim(ClaimRequest(worker=info, token=token, max_trials=1)).leases:
+                    _finish(leases, got[0], token)
+                    token = secrets.token_urlsafe(32)
 
         yield finish
 
