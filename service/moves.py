@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from contract.leases import LeaseRef
@@ -92,6 +92,32 @@ def lease(
     session: Session, tasks: Sequence[str], count: int, *, worker_id: str, token: str, now: datetime, expires: datetime
 ) -> list[int]:
     """Claim, in one statement, the oldest queued trial of these tasks and up to `count - 1` more of its fusion key."""
+    owner = {"worker_id": worker_id, "token_hash": hashed(token)}
+    statement = (
+        update(Trial)
+        .where(Trial.id.in_(_picked(tasks, count)), Trial.status == TRANSITIONS["claim"][0])
+        .values(
+            status=TRANSITIONS["claim"][1],
+            attempt=Trial.attempt + 1,
+            lease_expires_at=expires,
+            started_at=func.coalesce(Trial.started_at, now),
+            **owner,
+        )
+        .returning(Trial.id, Trial.attempt)
+        .execution_options(synchronize_session=False)
+    )
+    rows = sorted(session.execute(statement).all())
+    attempts = [
+        {"trial_id": trial_id, "number": attempt, "started_at": now, "outcome": "active", **owner}
+        for trial_id, attempt in rows
+    ]
+    if attempts:
+        session.execute(insert(Attempt), attempts)
+    return [trial_id for trial_id, _ in rows]
+
+
+def _picked(tasks: Sequence[str], count: int) -> Select[int]:
+    """The trials of one claim, locked; a common table expression, so that PostgreSQL evaluates it once."""
     queued = Trial.status == "queued"
     head = (
         select(Trial.fusion_key)
@@ -101,45 +127,8 @@ def lease(
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-    picked = (
-        select(Trial.id)
-        .where(queued, Trial.fusion_key == head)
-        .order_by(Trial.id)
-        .limit(count)
-        .with_for_update(skip_locked=True)
-        .cte("picked")
-    )
-    statement = (
-        update(Trial)
-        .where(Trial.id.in_(select(picked.c.id)), queued)
-        .values(
-            status=TRANSITIONS["claim"][1],
-            attempt=Trial.attempt + 1,
-            worker_id=worker_id,
-            token_hash=hashed(token),
-            lease_expires_at=expires,
-            started_at=func.coalesce(Trial.started_at, now),
-        )
-        .returning(Trial.id, Trial.attempt)
-        .execution_options(synchronize_session=False)
-    )
-    rows = sorted(cast("tuple[int, int]", tuple(row)) for row in session.execute(statement))
-    if rows:
-        session.execute(
-            insert(Attempt),
-            [
-                {
-                    "trial_id": trial_id,
-                    "number": attempt,
-                    "worker_id": worker_id,
-                    "token_hash": hashed(token),
-                    "started_at": now,
-                    "outcome": "active",
-                }
-                for trial_id, attempt in rows
-            ],
-        )
-    return [trial_id for trial_id, _ in rows]
+    rows = select(Trial.id).where(queued, Trial.fusion_key == head).order_by(Trial.id).limit(count)
+    return select(rows.with_for_update(skip_locked=True).cte("picked").c.id)
 
 
 def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> dict[LeaseRef, int]:

@@ -72,7 +72,8 @@ function frame() {
 /** Labels at 1, 2 and 5 of each decade where `values` span few of them; plotly's own choice crowds them. */
 export function logTicks(values) {
   const positive = values.filter((value) => value > 0);
-  return positive.length && Math.max(...positive) / Math.min(...positive) < 2000 ? "D2" : null;
+  const [low, high] = positive.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, 0]);
+  return high / low < 2000 ? "D2" : null;
 }
 
 function axis({ title, log = false, range = null, ...rest }) {
