@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_studies import LOG_LR, SPACE, study
 
@@ -104,6 +104,7 @@ def test_entries_of_one_family_that_share_no_cell_are_fine() -> None:
 axis = st.integers(min_value=1, max_value=4)
 
 
+@settings(deadline=None)
 @given(rates=axis, decays=axis, warmups=axis, seeds=axis)
 def test_number_and_cell_determine_each_other(rates: int, decays: int, warmups: int, seeds: int) -> None:
     space = {
