@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from schedules import BoundSchedule, Schedule, ScheduleError
 from schedules.feedback import BoundFeedback, Feedback
+
+BLOCK = 1024
 
 
 class SwitchbackLR(LRScheduler):
@@ -58,6 +61,8 @@ class SwitchbackLR(LRScheduler):
                 self.bound if weight_decay == "rate" else _bound(weight_decay, self.total_steps, steps_per_epoch)
             )
         self._decay_peak = _peak(self.bound) if weight_decay == "rate" else None
+        self._ends = isinstance(self.bound, BoundSchedule) and self.bound.schedule.after == "raise"
+        self._block: Block | None = None
         super().__init__(optimizer, last_epoch)
 
     @property
@@ -67,9 +72,16 @@ class SwitchbackLR(LRScheduler):
     def get_lr(self) -> list[float | Tensor]:
         """The rates of update `last_epoch`; sets momentum and weight decay on the way, as OneCycleLR does."""
         step = max(self.last_epoch, 0)
-        self._set_momentum(step)
-        self._set_decay(step)
-        rate = self.bound.lr(step)
+        if self._ends and step == self.total_steps:
+            step -= 1  # The loop steps once after its last update, too; no update uses what that sets.
+        if self._block is None or step not in self._block.steps:
+            self._block = self._evaluated(step)
+        rate, momentum, decay = self._block.at(step)
+        for group in self.optimizer.param_groups:
+            if momentum is not None:
+                _set_momentum(group, momentum)
+            if decay is not None:
+                self._set_decay(group, decay)
         return [rate * self._factor(index, group) for index, group in enumerate(self.optimizer.param_groups)]
 
     def observe(self, metric: float) -> None:
@@ -77,6 +89,7 @@ class SwitchbackLR(LRScheduler):
         if not isinstance(self.bound, BoundFeedback):
             raise ScheduleError("metric", "need a schedule that answers to a metric", type(self.bound).__name__)
         self.bound.observe(metric, step=max(self.last_epoch, 0))
+        self._block = None
         self._write()
 
     def state_dict(self) -> dict[str, Any]:  # Any: the signature of torch's base class
@@ -99,6 +112,7 @@ class SwitchbackLR(LRScheduler):
         self._last_lr = list(state_dict["_last_lr"])
         if isinstance(self.bound, BoundFeedback):
             self.bound.restore(state_dict["feedback"])
+            self._block = None
         if state_dict["active"]:
             self._write()
 
@@ -120,24 +134,46 @@ class SwitchbackLR(LRScheduler):
             raise ScheduleError("factors", f"need one per parameter group, of {index + 1} groups", len(self._factors))
         return self._factors[index]
 
-    def _set_momentum(self, step: int) -> None:
-        momentum = self.bound.momentum(step) if self._momentum else None
-        if momentum is None:
-            return
-        for group in self.optimizer.param_groups:
-            if "betas" in group:
-                group["betas"] = (momentum, *group["betas"][1:])
-            else:
-                group["momentum"] = momentum
+    def _set_decay(self, group: dict[str, Any], value: float) -> None:  # Any: as above
+        initial = group.setdefault("initial_weight_decay", group["weight_decay"])
+        if initial:
+            group["weight_decay"] = value if self._decay_peak is None else initial * value / self._decay_peak
 
-    def _set_decay(self, step: int) -> None:
-        if self._decay is None:
-            return
-        value = self._decay.lr(step)
-        for group in self.optimizer.param_groups:
-            initial = group.setdefault("initial_weight_decay", group["weight_decay"])
-            if initial:
-                group["weight_decay"] = value if self._decay_peak is None else initial * value / self._decay_peak
+    def _evaluated(self, step: int) -> Block:
+        stop = max(step + 1, min(step + BLOCK, self.total_steps)) if self._ends else step + BLOCK
+        steps = np.arange(step, stop)
+        momenta = self.bound.momentum(steps) if self._momentum else None
+        return Block(
+            range(step, stop),
+            self.bound.lr(steps).tolist(),
+            None if momenta is None else momenta.tolist(),
+            None if self._decay is None else self._decay.lr(steps).tolist(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The values of consecutive steps, evaluated together: one by one they would cost up to 0.5 ms each."""
+
+    steps: range
+    rates: list[float]
+    momenta: list[float] | None
+    decays: list[float] | None
+
+    def at(self, step: int) -> tuple[float, float | None, float | None]:
+        index = step - self.steps.start
+        return (
+            self.rates[index],
+            None if self.momenta is None else self.momenta[index],
+            None if self.decays is None else self.decays[index],
+        )
+
+
+def _set_momentum(group: dict[str, Any], momentum: float) -> None:  # Any: as above
+    if "betas" in group:
+        group["betas"] = (momentum, *group["betas"][1:])
+    else:
+        group["momentum"] = momentum
 
 
 def _bound(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.optim import SGD, Adagrad, AdamW, Optimizer, RMSprop, lr_scheduler
 
-from schedules import ScheduleError
+from schedules import Schedule, ScheduleError
 from schedules.feedback import ReduceOnPlateau
 from schedules.presets import REGISTRY
 from schedules.torch import SwitchbackLR
@@ -170,6 +170,19 @@ def test_the_smallest_horizons_run_to_their_end_and_past_it(name: str, total_ste
     except ScheduleError as error:
         pytest.skip(f"does not fit, and says so: {error}")
     assert np.isfinite(used(optimizer, SwitchbackLR(optimizer, bound), total_steps + 2)).all()
+
+
+def test_a_schedule_that_ends_lets_the_loop_finish_and_refuses_another_update() -> None:
+    optimizer = SGD(weights(), lr=0.1)
+    scheduler = SwitchbackLR(optimizer, Schedule(lr=0.1, after="raise"), total_steps=5)
+    used(optimizer, scheduler, 5)
+    with pytest.raises(ScheduleError, match=r"^step: need step < total_steps = 5"):
+        scheduler.step()
+
+
+def test_a_long_run_crosses_blocks_of_steps_without_a_seam() -> None:
+    optimizer, bound = SGD(weights(), lr=0.1), ONECYCLE.bind(2500)
+    np.testing.assert_array_equal(used(optimizer, SwitchbackLR(optimizer, bound), 2500), bound.lr(np.arange(2500)))
 
 
 THEIRS: dict[str, tuple[object, Callable[[Optimizer], lr_scheduler.LRScheduler]]] = {
