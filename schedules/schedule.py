@@ -123,6 +123,10 @@ class BoundSchedule:
         object.__setattr__(self, "_rate", curve.ratio)
         object.__setattr__(self, "_momentum", momentum.plan(curve) if momentum is not None else None)
 
+    def __reduce__(self) -> tuple[type[BoundSchedule], tuple[Schedule, int, int | None]]:
+        # The planned functions are closures; a process on the other side plans them anew.
+        return type(self), (self.schedule, self.total_steps, self.steps_per_epoch)
+
     @overload
     def lr(self, step: float | np.integer | np.floating) -> float: ...
     @overload

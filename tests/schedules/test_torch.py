@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from collections.abc import Callable
 
 import numpy as np
@@ -183,6 +184,15 @@ def test_a_schedule_that_ends_lets_the_loop_finish_and_refuses_another_update() 
 def test_a_long_run_crosses_blocks_of_steps_without_a_seam() -> None:
     optimizer, bound = SGD(weights(), lr=0.1), ONECYCLE.bind(2500)
     np.testing.assert_array_equal(used(optimizer, SwitchbackLR(optimizer, bound), 2500), bound.lr(np.arange(2500)))
+
+
+def test_a_scheduler_is_pickled_whole_and_goes_on_where_it_was() -> None:
+    optimizer = SGD(weights(), lr=0.1, momentum=0.9)
+    scheduler = SwitchbackLR(optimizer, ONECYCLE, total_steps=20)
+    used(optimizer, scheduler, 7)
+    copied = pickle.loads(pickle.dumps(scheduler))
+    assert copied.bound == scheduler.bound
+    assert used(copied.optimizer, copied, 13) == list(ONECYCLE.bind(20).lr(np.arange(7, 20)))
 
 
 THEIRS: dict[str, tuple[object, Callable[[Optimizer], lr_scheduler.LRScheduler]]] = {
