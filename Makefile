@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: install demo test lint types imports unit openapi benchmarks clean help
+.PHONY: install demo test lint types imports unit openapi docs benchmarks clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -39,6 +39,10 @@ unit: install
 # After a change of the API that is meant.
 openapi: install
 	$(BIN)/python tests/architecture/test_openapi.py
+
+# After a change of a preset.
+docs: install
+	$(BIN)/python -m schedules.presets.reference > docs/schedules.md
 
 # Every figure, in full; each prints one JSON line at its end. `make benchmarks ARGS=--quick` takes minutes.
 benchmarks: install

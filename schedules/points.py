@@ -10,6 +10,9 @@ from schedules.profiles import Profile
 from schedules.rules import Number, choice, listed, number
 from schedules.tagged import tagged
 
+COINCIDE = 1e-9
+"""Points of time closer than this fraction of the horizon are one point."""
+
 
 @tagged("two_point")
 class TwoPoint(Profile):
@@ -49,7 +52,7 @@ class Points(Profile):
 
 def _through(x: list[float], y: list[float], curve: str, u: Floats) -> Floats:
     # Where points coincide the first one counts, as in the families' own source.
-    kept = np.unique(x, return_index=True)[1]
+    kept = np.unique(np.round(np.array(x) / COINCIDE), return_index=True)[1]
     knots, values = np.array(x)[kept], np.array(y)[kept]
     # Held outside [0, 1], where only the rounding of a caller's u can lie.
     u = np.clip(u, 0.0, 1.0)
@@ -67,7 +70,8 @@ def _slopes(x: Floats, y: Floats) -> Floats:
     left, right = secant[:-1], secant[1:]
     w_left, w_right = 2 * h[1:] + h[:-1], h[1:] + 2 * h[:-1]
     same = left * right > 0
-    slopes[1:-1][same] = (w_left + w_right)[same] / (w_left[same] / left[same] + w_right[same] / right[same])
+    with np.errstate(over="ignore"):  # next to a secant of nothing the mean is nothing
+        slopes[1:-1][same] = (w_left + w_right)[same] / (w_left[same] / left[same] + w_right[same] / right[same])
     slopes[0] = _edge(h[0], h[1], secant[0], secant[1])
     slopes[-1] = _edge(h[-1], h[-2], secant[-1], secant[-2])
     return slopes

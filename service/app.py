@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from contract.errors import Problem
 from service import migrate, problems
-from service.api import health, leases, studies, trials
+from service.api import health, leases, schedules, studies, trials
 from service.api.context import Context
 from service.dashboard_routes import install as install_dashboard
 from service.database import Database
@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(ETagMiddleware)
-    for router in (studies.router, trials.router, leases.router):
+    for router in (studies.router, trials.router, schedules.router, leases.router):
         app.include_router(router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)

@@ -29,6 +29,7 @@ COMMANDS = {
     "preview": Entry("client.cli.preview:preview", "Draw the schedules a study would try, spending nothing."),
     "watch": Entry("client.cli.watch:watch", "Follow a study until it ends, then show its result."),
     "best": Entry("client.cli.best:best", "Show the winning schedule of a study and the code to use it."),
+    "schedules": Entry("client.cli.schedules:schedules", "List the schedule families, or explain and draw some."),
     "studies": Entry("client.cli.studies:studies", "List the studies, newest first."),
     "stop": Entry("client.cli.studies:stop", "End a study early; its results so far stay."),
     "up": Entry("service.commands:up", "Run everything on this machine: service, dashboard and workers.", "service"),

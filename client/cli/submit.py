@@ -45,4 +45,4 @@ def submit(
 def _receipt(view: StudyView, url: str) -> str:
     planned = view.progress.planned
     size = "" if planned is None else f", {planned} trials planned"
-    return f"{words.title(view)}: submitted to {url}{size}\nFollow it with `switchback watch {view.id}`."
+    return f"{words.title(view)}: submitted{size}\n{url}/#/studies/{view.id}, or `switchback watch {view.id}`"

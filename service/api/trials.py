@@ -1,4 +1,4 @@
-"""Trials, workers and the schedule families, to be read."""
+"""Trials and workers, to be read."""
 
 from __future__ import annotations
 

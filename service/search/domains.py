@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 
 from contract.base import Scalar
+from schedules import Span
+from schedules.presets import Parameter
 from service.search.strategy import SpaceError
 
 
@@ -67,13 +69,30 @@ Bounds: TypeAlias = Options | Interval
 class Dimension:
     """A parameter with its bound domain; `field` is where the study's definition gives it."""
 
-    name: str
+    rule: Parameter
     field: str
     domain: Bounds
 
     @property
+    def name(self) -> str:
+        return self.rule.name
+
+    @property
     def fixed(self) -> bool:
         return isinstance(self.domain, Options) and len(self.domain.values) == 1
+
+    def telling(self) -> tuple[Scalar, ...]:
+        """The values that decide whether the domain fits: the least and the greatest number, or span of each unit."""
+        values = self.domain.ends()
+        if self.rule.kind not in {"float", "int", "span"}:
+            return values
+        lengths: dict[str, list[tuple[float, Scalar]]] = {}
+        for value in values:
+            checked = self.rule.check(value)
+            unit, length = (checked.unit, checked.value) if isinstance(checked, Span) else ("", float(value))
+            lengths.setdefault(unit, []).append((length, value))
+        found = [pick(group)[1] for group in lengths.values() for pick in (min, max)]
+        return tuple(dict.fromkeys(found))
 
     def grid(self) -> tuple[Scalar, ...]:
         """The values a grid visits, in order."""

@@ -8,8 +8,7 @@ from itertools import combinations
 from math import prod
 
 from contract.base import Scalar
-from schedules.presets import LR
-from service.search.space import OPTIMIZER, BoundSpace, Branch, meaning
+from service.search.space import BoundSpace, Branch, meaning
 from service.search.strategy import Observation, Params, Proposal, SpaceError
 
 MAX_TRIALS = 100_000
@@ -80,8 +79,7 @@ def _digits(branch: Branch, axes: tuple[tuple[Scalar, ...], ...], rest: int) -> 
 
 def _values(branch: Branch, axes: tuple[tuple[Scalar, ...], ...]) -> dict[str, set[Hashable]]:
     """What every parameter of the entry takes in this grid, comparable across entries; those not named, one default."""
-    rules = {rule.name: rule for rule in (LR, *branch.preset.parameters, *OPTIMIZER.values())}
     found = {item.name: {meaning(item.default, item)} for item in branch.preset.parameters}
     for dimension, values in zip(branch.dimensions, axes, strict=True):
-        found[dimension.name] = {meaning(value, rules[dimension.name]) for value in values}
+        found[dimension.name] = {meaning(value, dimension.rule) for value in values}
     return found

@@ -135,10 +135,12 @@ def _branch(space: Space, entry: Family, index: int) -> Branch:
     given = entry.parameters
     for name, domain in given.items():
         if name not in rules:
-            raise SpaceError(f"{place}.{name}", f"unknown parameter of {preset.name}{_near(name, rules)}", domain)
+            raise SpaceError(
+                f"{place}.{name}", f"unknown parameter of {preset.name}{_near(name, rules)}", _shown(domain)
+            )
     if "lr" not in given and space.lr is None:
         raise SpaceError("space.lr", f"need a learning rate, here for all families or in {place}", None)
-    dimensions = [_dimension(f"{place}.{name}", given[name], rule) for name, rule in rules.items() if name in given]
+    dimensions = [_dimension(f"{place}.{name}", given[name], item) for name, item in rules.items() if name in given]
     if "lr" not in given and space.lr is not None:
         dimensions.insert(0, _dimension("space.lr", space.lr, LR))
     for name, searched in (("momentum", space.momentum), ("weight_decay", space.weight_decay)):
@@ -154,15 +156,17 @@ def _dimension(place: str, domain: Domain, rule: Parameter) -> Dimension:
     else:
         values = domain.choice if isinstance(domain, Choice) else [domain]
         bounds = Options(tuple(_plain(value, rule) for value in values))
-    meanings = [_meaning(place, value, rule) for value in bounds.ends()]
-    if len(set(meanings)) < len(meanings):
-        twice = next(value for value, same in zip(bounds.ends(), meanings, strict=True) if meanings.count(same) > 1)
-        raise SpaceError(place, "choice: values must differ", twice)
-    return Dimension(name=rule.name, field=place, domain=bounds)
+    seen: set[Hashable] = set()
+    for value in bounds.ends():
+        stands_for = _meaning(place, value, rule)
+        if stands_for in seen:
+            raise SpaceError(place, "choice: values must differ", value)
+        seen.add(stands_for)
+    return Dimension(rule=rule, field=place, domain=bounds)
 
 
 def _interval(place: str, domain: Range, rule: Parameter) -> Interval:
-    shown = domain.model_dump(exclude_none=True)
+    shown = _shown(domain)
     if rule.kind not in {"float", "int", "span"}:
         raise SpaceError(place, f"takes a value or a choice, not a range ({rule.rule})", shown)
     whole = rule.kind == "int"
@@ -185,16 +189,15 @@ def _plain(value: Scalar, rule: Parameter) -> Scalar:
 
 
 def _check(branch: Branch, task: Task, budget: Budget) -> None:
-    """Build and bind for real: each end of each domain, alone beside the preset's defaults so that the one to blame is
+    """Build and bind for real: each telling value, alone beside the preset's defaults so that the one to blame is
     known, then spans two at a time, which may be too long together."""
-    lr = branch.dimensions[0].domain.ends()[0]
+    lr = branch.dimensions[0].domain.at(0.0)
     for item in branch.dimensions:
-        for value in item.domain.ends():
+        for value in item.telling():
             _try(branch, {"lr": lr, item.name: value}, task, budget, at=item)
-    spans = {parameter.name for parameter in branch.preset.parameters if parameter.kind == "span"}
-    base = {item.name: item.domain.ends()[0] for item in branch.dimensions}
-    for one, other in combinations((item for item in branch.dimensions if item.name in spans), 2):
-        for left, right in product(one.domain.ends(), other.domain.ends()):
+    base = {item.name: item.domain.at(0.0) for item in branch.dimensions}
+    for one, other in combinations((item for item in branch.dimensions if item.rule.kind == "span"), 2):
+        for left, right in product(one.telling(), other.telling()):
             _try(branch, {**base, one.name: left, other.name: right}, task, budget, at=other)
     _try(branch, base, task, budget, at=branch.dimensions[-1])
 
@@ -234,6 +237,11 @@ def _horizon(budget: Budget) -> tuple[int, int]:
 def _refused(place: str, error: ScheduleError) -> SpaceError:
     argument = "" if place.endswith(f".{error.argument}") else f"{error.argument}: "
     return SpaceError(place, f"{argument}{error.rule}", error.value)
+
+
+def _shown(domain: Domain) -> object:
+    """A domain as its author wrote it."""
+    return domain.model_dump(exclude_unset=True) if isinstance(domain, Choice | Range) else domain
 
 
 def _near(name: str, known: Iterable[str]) -> str:
