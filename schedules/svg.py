@@ -42,10 +42,10 @@ class Panel:
 
 def svg(bounds: Mapping[str, Curve], *, width: int = 720, height: int = 360, log: bool = False) -> str:
     """The rates of `bounds` (momentum below where it is driven) as an SVG document of `width` x `height` pixels."""
-    rates, momenta = sample(bounds, max(1, width) * SAMPLES_PER_PIXEL)
-    least = TOP + FOOT + LEGEND_ROW * len(rates) + 100 + (60 if momenta else 0)
     if not 200 <= width <= 10_000:
         raise ScheduleError("width", "need 200 to 10000 pixels", width)
+    rates, momenta = sample(bounds, width * SAMPLES_PER_PIXEL)
+    least = TOP + FOOT + LEGEND_ROW * len(rates) + 100 + (60 if momenta else 0)
     if not least <= height <= 10_000:
         raise ScheduleError("height", f"need {least} to 10000 pixels for {len(rates)} curves", height)
     axes = [rate_axis(rates, log=log, most_ticks=6)] + ([momentum_axis(momenta)] if momenta else [])

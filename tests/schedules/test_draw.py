@@ -127,6 +127,19 @@ def test_sizes_that_cannot_hold_a_drawing_are_refused(options: dict[str, int], m
         terminal({"a": COSINE.bind(10)}, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"width": 199}, r"^width: need 200 to 10000 pixels, got 199"),
+        ({"width": 10**9}, r"^width"),
+        ({"height": 150}, r"^height: need 182 to 10000 pixels for 1 curves, got 150"),
+    ],
+)
+def test_sizes_that_cannot_hold_an_svg_are_refused(options: dict[str, int], match: str) -> None:
+    with pytest.raises(ScheduleError, match=match):
+        svg({"a": COSINE.bind(10)}, **options)
+
+
 def test_nothing_to_draw_is_refused() -> None:
     with pytest.raises(ScheduleError, match=r"^bounds: need at least one schedule, got 0"):
         terminal({})
