@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import process_time
 from typing import Any
 
 import pytest
@@ -180,3 +181,12 @@ def test_keys_handed_back_in_another_order_change_nothing() -> None:
     definitions = [study({"method": "tpe", "trials": 9}, {"schedules": [item], "lr": 0.1}) for item in (one, other)]
     first, second = (strategy_for(CreateStudy.model_validate(item.model_dump(mode="json"))) for item in definitions)
     assert first.propose([], 0, 9) == second.propose([], 0, 9)
+
+
+def test_a_space_of_many_thousand_choices_is_bound_in_a_moment() -> None:
+    many = {"choice": [0.001 * number for number in range(1, 5_000)]}
+    families = ["cosine", "rex", "polynomial", "linear", "wsd", "sgdr", "step", "exponential"]
+    definition = study({"method": "tpe", "trials": 10}, {"schedules": families, "lr": many, "weight_decay": many})
+    start = process_time()
+    bind(definition.space, definition.task, definition.budget)
+    assert process_time() - start < 2.0
