@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse
 from starlette.datastructures import MutableHeaders
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,8 +55,8 @@ class SecurityHeaders:
 class _PageFiles(StaticFiles):
     """Static files that are asked for again with their ETag before each use."""
 
-    def file_response(self, *args: object, **kwargs: object) -> Response:
-        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]  # passed on as it came
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = _PAGE_CACHE
         return response
 
@@ -69,25 +68,35 @@ def _plotly() -> tuple[bytes, bytes, str]:
     return plain, gzip.compress(plain, compresslevel=6, mtime=0), sha256(plain).hexdigest()[:32]
 
 
-def _index() -> FileResponse:
-    return FileResponse(FOLDER / "index.html", headers={"Cache-Control": _PAGE_CACHE})
+def _takes_gzip(accepted: str) -> bool:
+    """Whether `Accept-Encoding` lists gzip and does not give it the weight 0."""
+    for item in accepted.split(","):
+        name, _, weight = item.replace(" ", "").partition(";q=")
+        if name.lower() == "gzip":
+            return not weight or weight.strip("0.") != ""
+    return False
 
 
 def _library(request: Request) -> Response:
     plain, zipped, digest = _plotly()
-    accepts_gzip = "gzip" in request.headers.get("accept-encoding", "")
-    tag = f'"{digest}-gzip"' if accepts_gzip else f'"{digest}"'
+    squeeze = _takes_gzip(request.headers.get("accept-encoding", ""))
+    tag = f'"{digest}-gzip"' if squeeze else f'"{digest}"'
     headers = {"ETag": tag, "Cache-Control": _LIBRARY_CACHE, "Vary": "Accept-Encoding"}
     if tag in {item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")}:
         return Response(status_code=304, headers=headers)
-    if accepts_gzip:
+    if squeeze:
         headers["Content-Encoding"] = "gzip"
-    return Response(zipped if accepts_gzip else plain, media_type="text/javascript", headers=headers)
+    return Response(zipped if squeeze else plain, media_type="text/javascript", headers=headers)
 
 
 def install(app: FastAPI) -> None:
     """Serve the page at `/`, its files under `/static`, and complete every answer's security headers."""
-    app.add_api_route("/", _index, include_in_schema=False)
-    app.add_api_route("/static/plotly.min.js", _library, include_in_schema=False)
-    app.mount("/static", _PageFiles(directory=FOLDER), name="dashboard")
+    page = _PageFiles(directory=FOLDER)
+
+    async def _index(request: Request) -> Response:
+        return await page.get_response("index.html", request.scope)
+
+    app.add_route("/", _index, methods=["GET"], include_in_schema=False)
+    app.add_route("/static/plotly.min.js", _library, methods=["GET"], include_in_schema=False)
+    app.mount("/static", page, name="dashboard")
     app.add_middleware(SecurityHeaders)
