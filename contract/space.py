@@ -17,10 +17,11 @@ class Choice(Message):
 
     @model_validator(mode="after")
     def _no_value_twice(self) -> Self:
-        seen = [(type(value), value) for value in self.choice]
-        twice = [value for index, value in enumerate(self.choice) if seen.index(seen[index]) != index]
-        if twice:
-            raise ValueError(f"choice: values must differ, got {twice[0]!r} twice")
+        seen: set[tuple[type, Scalar]] = set()
+        for value in self.choice:
+            if (type(value), value) in seen:
+                raise ValueError(f"choice: values must differ, got {value!r} twice")
+            seen.add((type(value), value))
         return self
 
 

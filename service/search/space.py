@@ -241,7 +241,7 @@ def _refused(place: str, error: ScheduleError) -> SpaceError:
 
 def _shown(domain: Domain) -> object:
     """A domain as its author wrote it."""
-    return domain.model_dump(exclude_unset=True) if isinstance(domain, Choice | Range) else domain
+    return domain.model_dump(exclude_defaults=True) if isinstance(domain, Choice | Range) else domain
 
 
 def _near(name: str, known: Iterable[str]) -> str:
