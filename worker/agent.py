@@ -77,6 +77,7 @@ class Agent:
         """Claim no more; finish the trials at hand within the grace, else give them back."""
         if not self._draining:
             self._draining = True
+            logger.info("stopping after the trial at hand, or in %g s; once more to stop now", self._settings.grace_s)
             timer = threading.Timer(self._settings.grace_s, self.cut)
             timer.daemon = True
             timer.start()

@@ -67,7 +67,8 @@ class Heart:
 
 
 def commands(lines: queue.Queue[str | None], heart: Heart) -> Iterator[Beat]:
-    """The beats, each when it is due, obeying lines in between; ends at None, the end of the input."""
+    """First a sign of life, then each beat when it is due, obeying lines in between; ends at None, the input's end."""
+    yield Beat(sent_at=time.monotonic())
     while True:
         try:
             line = lines.get(timeout=heart.wait_s())
@@ -87,7 +88,7 @@ def main() -> None:
         "--stall", type=float, required=True, help="seconds without a tick after which nothing is renewed"
     )
     given = parser.parse_args()
-    # Ctrl-C reaches the whole group, but the worker that drains still needs its leases; stdin's end is what ends us.
+    # Whoever stops the worker may signal all its processes, but a worker that drains still needs its leases.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     lines: queue.Queue[str | None] = queue.Queue()

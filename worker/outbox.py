@@ -47,7 +47,7 @@ class Outbox:
         self._client, self._holdings, self._linger_s = client, holdings, linger_s
         self._waiting: deque[TrialReport | Ending] = deque()
         self._sending = 0
-        self._urgent = self._closing = False
+        self._urgent = self._closing = self._given_up = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
@@ -91,7 +91,7 @@ class Outbox:
             else:
                 self._deliver_ending(batch[0])
             with self._changed:
-                self._sending = 0
+                self._sending = len(batch) if self._given_up else 0
                 self._changed.notify_all()
 
     def _take(self) -> list[TrialReport | Ending]:
@@ -170,6 +170,7 @@ class Outbox:
                     logger.warning("the service is away, keeping what there is to tell: %s", error)
                 wished = error.retry_after if isinstance(error, ServiceUnavailable) else None
                 if self._closed_within(max(delay, wished or 0.0)):
+                    self._given_up = True
                     break
             else:
                 if away_since is not None:

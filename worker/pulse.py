@@ -73,8 +73,15 @@ class Pulse:
         self._process.wait()
 
     def _start(self) -> subprocess.Popen[str]:
+        # In a session of its own, so that Ctrl-C does not reach it: a worker that drains still needs its leases.
         return subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, encoding="utf-8"
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            encoding="utf-8",
+            start_new_session=True,
         )
 
     def _write(self, line: Hold | Drop | Tick) -> None:

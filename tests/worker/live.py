@@ -13,13 +13,13 @@ import uvicorn
 
 from client.leases import LeaseClient
 from client.studies import StudyClient
-from contract.leases import WorkerInfo
+from contract.leases import LeaseRef, WorkerInfo
 from contract.studies import CreateStudy
 from service.app import create_app
 from service.settings import Settings as ServiceSettings
 from worker.agent import Agent, Settings
 from worker.engine import Solo
-from worker.tasks import assemble
+from worker.tasks import Registry, assemble
 
 
 class LiveService:
@@ -73,8 +73,8 @@ def submit(service: LiveService, **changes: Any) -> int:
         return client.create(study(**changes)).id
 
 
-def worker_info(name: str = "worker-a") -> WorkerInfo:
-    tasks = sorted(assemble().tasks())
+def worker_info(name: str = "worker-a", registry: Registry | None = None) -> WorkerInfo:
+    tasks = sorted((registry or assemble()).tasks())
     return WorkerInfo(id=f"{name}-00000000", name=name, device="cpu", version="1", tasks=tasks)
 
 
@@ -82,12 +82,13 @@ class AgentThread:
     """An agent at work in a thread; `result` is what its run returned."""
 
     def __init__(self, service: LiveService, *, name: str = "worker-a", **settings: Any) -> None:
+        registry = settings.pop("registry", None) or assemble()
         self.client = LeaseClient(service.url, timeout_s=5.0)
         self.agent = Agent(
             self.client,
-            worker_info(name),
+            worker_info(name, registry),
             engine=Solo(torch.device("cpu")),
-            registry=settings.pop("registry", None) or assemble(),
+            registry=registry,
             settings=Settings(**settings),
         )
         self.result: int | None = None
@@ -99,6 +100,11 @@ class AgentThread:
     def __enter__(self) -> AgentThread:
         self._thread.start()
         return self
+
+    def lease_refs(self) -> list[LeaseRef]:
+        """The leases it holds, secrets included."""
+        assert self.agent._shift is not None
+        return list(self.agent._shift.leases.values())
 
     def join(self, timeout_s: float = 30.0) -> None:
         self._thread.join(timeout_s)

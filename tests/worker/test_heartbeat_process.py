@@ -58,6 +58,7 @@ def ear() -> Ear:
 @pytest.fixture
 def pulse(service: LiveService, ear: Ear) -> Iterator[Pulse]:
     with Pulse(service.url, worker_info().id, stall_s=0.5, progress=ear.progress, on_beat=ear.beats.append) as pulse:
+        wait_until(lambda: ear.beats)
         yield pulse
 
 
@@ -114,13 +115,15 @@ def test_a_heartbeat_process_that_is_killed_is_started_again_with_its_leases(
     pulse.hold(*claim(service.url))
     first = pulse.pid
     os.kill(first, signal.SIGKILL)
-    wait_until(lambda: ear.beats and pulse.pid != first, 10)
+    wait_until(lambda: pulse.pid != first and ear.beats[-1].leases, 10)
 
 
 def test_it_ends_when_its_worker_dies(service: LiveService) -> None:
     command = [sys.executable, "-m", "worker.heartbeat", "--url", service.url, "--worker", "w" * 8, "--stall", "5"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()
         process.send_signal(signal.SIGINT)
         process.stdin.close()
         assert process.wait(timeout=10) == 0
@@ -134,10 +137,10 @@ def test_it_starts_without_torch() -> None:
 def test_training_that_never_lets_go_of_the_interpreter_does_not_starve_it(tmp_path: Path, ear: Ear) -> None:
     with Service(f"sqlite:///{tmp_path}/held.db", tmp_path, "--lease-ttl", "1", "--sweep", "0.1") as service:
         submit(service)
-        lease, ttl_s = claim(service.url)
-        with Pulse(service.url, worker_info().id, stall_s=60, progress=ear.progress, on_beat=ear.beats.append) as pulse:
+        with Pulse(service.url, "w" * 8, stall_s=60, progress=ear.progress, on_beat=ear.beats.append) as pulse:
+            wait_until(lambda: ear.beats)
+            lease, ttl_s = claim(service.url)
             pulse.hold(lease, ttl_s)
-            time.sleep(0.2)
-            ctypes.PyDLL(None).sleep(3)  # PyDLL keeps the interpreter's lock: no thread of this process runs
+            ctypes.PyDLL(None).sleep(2)  # PyDLL keeps the interpreter's lock: no thread of this process runs
             with StudyClient(service.url) as client:
                 assert len(client.trial(lease.trial_id).attempts) == 1

@@ -26,6 +26,9 @@ class Faulty(httpx2.BaseTransport):
         self.arrived: list[str] = []
         self._network = httpx2.HTTPTransport()
 
+    def close(self) -> None:
+        self._network.close()
+
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         if self.refuse:
             self.refuse -= 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 
 import torch
 
@@ -51,7 +51,7 @@ class Solo:
                 if not training.advance(stop):
                     break
                 values, reason = _look(training)
-            if finite := {name: value for name, value in values.items() if math.isfinite(value)}:
+            if finite := {name: value for name, value in values.items() if isfinite(value)}:
                 yield Points(job.id, stop, finite)
             if reason is not None:
                 yield Diverged(job.id, stop, reason, watch.seconds)
@@ -68,11 +68,13 @@ def _look(training: Training) -> tuple[dict[str, float], str | None]:
     """The values after the updates made so far, and, when training has diverged, how that shows."""
     loss, reason = training.train_loss()
     values = {"train_loss": loss}
-    if reason is None and training.plan.validates(training.step):
-        values |= training.validate()
-        wrong = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
-        reason = f"{wrong[0]} after {training.step} updates" if wrong else None
-    return values, reason
+    if reason is not None or not training.plan.validates(training.step):
+        return values, reason
+    values |= training.validate()
+    wrong = [
+        f"{name} is {value} after {training.step} updates" for name, value in values.items() if not isfinite(value)
+    ]
+    return values, wrong[0] if wrong else training.overflown()
 
 
 class _Watch:

@@ -74,9 +74,8 @@ class Training:
 
     def train_loss(self) -> tuple[float, str | None]:
         """The mean training loss since this was last asked, and, when training has diverged, how that shows."""
-        norm = torch.nn.utils.get_total_norm(self._model.parameters())
-        # One transfer, hence one wait for the device, for all that is looked at.
-        total, first, size = torch.stack([self._sum, self._first_loss, norm]).tolist()
+        # One transfer, hence one wait for the device.
+        total, first = torch.stack([self._sum, self._first_loss]).tolist()
         mean = total / self._count
         self._epoch_sum += total
         self._epoch_count += self._count
@@ -84,8 +83,6 @@ class Training:
         limit = EXPLODED * max(1.0, first)
         if not math.isfinite(mean):
             return mean, f"train_loss is {mean} after {self.step} updates"
-        if not math.isfinite(size):
-            return mean, f"the parameters are not finite after {self.step} updates"
         if mean > limit:
             return mean, f"train_loss is {mean:.6g} after {self.step} updates, above the limit of {limit:.6g}"
         return mean, None
@@ -93,6 +90,11 @@ class Training:
     def epoch_loss(self) -> float:
         """The mean training loss of the epoch so far, as of the last `train_loss()`."""
         return self._epoch_sum / self._epoch_count
+
+    def overflown(self) -> str | None:
+        """When a parameter is no finite number, that; a loss need not show it where an activation has died."""
+        size = torch.nn.utils.get_total_norm(self._model.parameters())
+        return None if torch.isfinite(size) else f"the parameters are not finite after {self.step} updates"
 
     def validate(self) -> dict[str, float]:
         return self._evaluate(self._data.validation, "val")

@@ -69,9 +69,9 @@ def test_a_rate_far_too_high_diverges_and_all_points_stay_finite() -> None:
 
 def test_parameters_that_overflow_behind_a_finite_loss_are_divergence() -> None:
     numbers = OptimizerNumbers(momentum=0.0, weight_decay=1e30)
-    last = train(job(steps=2, report_every=1, optimizer=numbers, schedule=REGISTRY["constant"].build(lr=1e10)))[-1]
+    last = train(job(steps=1, optimizer=numbers, schedule=REGISTRY["constant"].build(lr=1e10)))[-1]
     assert isinstance(last, Diverged)
-    assert (last.step, last.reason) == (1, "the parameters are not finite after 1 updates")
+    assert last.step == 1
 
 
 def test_a_hot_trial_that_recovers_is_not_called_diverged() -> None:

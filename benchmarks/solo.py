@@ -1,0 +1,135 @@
+"""Speed of the engine `solo` against a tight PyTorch loop written by hand: same model, batches, schedule, validation.
+
+Both train the same trial again and again, in alternation and random order; a pair counts when a small matrix product
+beside it took no longer than 1.3 times its median, so that somebody else's load on the machine is not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch.nn import functional
+
+from schedules.presets import REGISTRY
+from worker.engine import Finished, Job, Solo, Steering
+from worker.engine.plan import WEIGHTS, derived_seed, epoch_order
+from worker.tasks import assemble, resident
+
+TARGET = 1.05
+CANARY = torch.randn(256, 256)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Seconds of one trial each way, and of the matrix products beside them."""
+
+    solo: float
+    hand: float
+    canary: float
+
+
+def by_hand(job: Job, device: torch.device) -> float:
+    """What one would write for this trial alone; the final validation loss."""
+    data, task = resident(job.task, device), job.task
+    torch.manual_seed(derived_seed(job.seed, WEIGHTS))
+    model = task.model().to(device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    group = optimizer.param_groups[0]
+    size, per_epoch = job.batch_size, len(data.train) // job.batch_size
+    epochs = job.epochs or 0
+    schedule = job.schedule.bind(epochs * per_epoch, per_epoch)
+    rates = iter([float(schedule.lr(step)) for step in range(epochs * per_epoch)])
+    found = float("nan")
+    for epoch in range(epochs):
+        model.train()
+        order = epoch_order(job.seed, epoch, len(data.train)).to(device)
+        for start in range(0, per_epoch * size, size):
+            rows = order[start : start + size]
+            group["lr"] = next(rates)
+            loss = functional.cross_entropy(model(data.train.inputs[rows]), data.train.targets[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            scores = model(data.validation.inputs)
+            found = functional.cross_entropy(scores, data.validation.targets).item()
+    return found
+
+
+def by_solo(job: Job, device: torch.device) -> float:
+    """The final validation loss of the same trial by the engine."""
+    *_, last = Solo(device).run([job], Steering())
+    assert isinstance(last, Finished)
+    return last.metrics["val_loss"]
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def canary() -> float:
+    return timed(lambda: [CANARY @ CANARY for _ in range(20)])
+
+
+def compare(job: Job, device: torch.device, pairs: int) -> list[Pair]:
+    found: list[Pair] = []
+    for _ in range(pairs):
+        before = canary()
+        seconds = {way: timed(partial(way, job, device)) for way in random.sample([by_solo, by_hand], k=2)}
+        found.append(Pair(seconds[by_solo], seconds[by_hand], max(before, canary())))
+    return found
+
+
+def summary(pairs: list[Pair], steps: int) -> dict[str, float]:
+    """Median ratio over the accepted pairs, with its interquartile range."""
+    limit = 1.3 * statistics.median(pair.canary for pair in pairs)
+    accepted = [pair for pair in pairs if pair.canary <= limit]
+    ratios = sorted(pair.solo / pair.hand for pair in accepted)
+    low, median, high = statistics.quantiles(ratios, n=4)
+    return {
+        "ratio": round(median, 4),
+        "ratio_q1": round(low, 4),
+        "ratio_q3": round(high, 4),
+        "accepted": len(accepted),
+        "pairs": len(pairs),
+        "solo_us_per_step": round(1e6 * statistics.median(pair.solo for pair in accepted) / steps, 1),
+        "hand_us_per_step": round(1e6 * statistics.median(pair.hand for pair in accepted) / steps, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--device", default="cpu")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    device = torch.device(given.device)
+    figures: dict[str, dict[str, float]] = {}
+    for key in ("digits/mlp", "digits/cnn"):
+        task = assemble().task(key)
+        job = Job(id=1, task=task, schedule=REGISTRY["cosine"].build(lr=0.1, warmup="5%"), epochs=given.epochs)
+        same = abs(by_solo(job, device) - by_hand(job, device))
+        steps = given.epochs * (len(resident(task, device).train) // job.batch_size)
+        figures[key] = summary(compare(job, device, given.pairs), steps) | {"val_loss_difference": same}
+        row = figures[key]
+        print(
+            f"{key}: solo {row['solo_us_per_step']} us/step, by hand {row['hand_us_per_step']} us/step, "
+            f"ratio {row['ratio']} [{row['ratio_q1']}, {row['ratio_q3']}], target <= {TARGET}"
+        )
+    print(json.dumps({"benchmark": "solo", "figures": figures}))
+
+
+if __name__ == "__main__":
+    main()
