@@ -57,7 +57,6 @@ def main() -> int:
     try:
         with data_folder(given.data) as folder, switchback_up(folder, free_port(given.port), console) as url:
             found = run_study(url, console)
-            console.print(f"\nDashboard: [link={url}]{url}[/link]")
             if not given.exit:
                 console.print("Press Ctrl-C to end.")
                 signal.pause()
@@ -75,7 +74,9 @@ def run_study(url: str, console: Console) -> bool:
         ended = watch(client, study.id, console=console, poll_s=0.5)
         conclusion(ended, console)
         console.print(f"{ended.progress.complete} schedules trained in {time.monotonic() - begun:.0f} seconds\n")
-        return show_result(client, ended, console)
+        found = show_result(client, ended, console)
+        console.print(f"\nDashboard: {url}/#/studies/{study.id}")
+        return found
 
 
 @contextmanager
@@ -135,7 +136,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> N
 def end(process: subprocess.Popen[bytes]) -> None:
     """Ask the service and its worker to end, then make sure that they have."""
     try:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=STOP_S)
     finally:  # a second Ctrl-C included

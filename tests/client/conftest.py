@@ -34,7 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def train(service: Service) -> Iterator[Callable[[int], None]]:
     """Finishes trials, as a worker would, until the study of that number has ended."""
     info = WorkerInfo(id=secrets.token_hex(8), name="oracle", device="none", version="1", tasks=["digits/mlp"])
