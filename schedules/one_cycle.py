@@ -69,10 +69,10 @@ class OneCycle(Shape):
         return [float(time) for time in np.maximum.accumulate([0.0, *points, last])[1:]]
 
     def _between(self, times: Floats, values: Floats, t: Floats) -> Floats:
-        # A point counts as part of the phase it ends; the last phase holds its value.
+        # A point belongs to the phase it ends, and a phase of no length is over at once; the last one holds its value.
         phase = np.clip(np.searchsorted(times[1:-1], t, side="left"), 0, len(times) - 2)
         begin, length = times[phase], np.diff(times)[phase]
-        u = np.where(length > 0, (t - begin) / np.where(length > 0, length, 1.0), 0.0)
+        u = np.where(length > 0, (t - begin) / np.where(length > 0, length, 1.0), 1.0)
         a, b = values[phase], values[phase + 1]
         level = self.profile(np.clip(u, 0.0, 1.0))
         # Torch's own order of operations, straight and curved: they differ by rounding, 1e-12 of a last rate of 4e-6.

@@ -44,7 +44,8 @@ class Frame:
         steps = self.resolve(argument, span)
         if steps > self.steps:
             text = f"{steps:g} of {self.steps:g} steps"
-            raise ScheduleError(argument, f"need 0 <= {argument} <= the steps that are left to it", text)
+            limit = "total_steps" if self.steps == self.total else "the steps after the warmup"
+            raise ScheduleError(argument, f"need 0 <= {argument} <= {limit}", text)
         return steps
 
     def piece(self, steps: float) -> Frame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from schedules.errors import ScheduleError
 from schedules.momentum import Against
 from schedules.one_cycle import OneCycle
 from schedules.presets.common import HIGH_MOMENTUM, LOW_MOMENTUM, REGISTRY
@@ -10,7 +11,7 @@ from schedules.profiles import Cosine, Linear
 from schedules.schedule import Schedule
 
 
-def rise(default: float, *, most: float = 0.5, above: float | None = None) -> Parameter:
+def rise(default: float, *, most: float = 1.0, above: float | None = None) -> Parameter:
     """The parameter `pct_start`."""
     return Parameter(
         name="pct_start",
@@ -20,7 +21,7 @@ def rise(default: float, *, most: float = 0.5, above: float | None = None) -> Pa
         low=None if above is not None else 0,
         above=above,
         high=most,
-        search={"low": 0.1, "high": most},
+        search={"low": 0.1, "high": 0.5},
     )
 
 
@@ -76,9 +77,13 @@ def onecycle(
     low_momentum: float,
     high_momentum: float,
 ) -> Schedule:
+    if three_phase and not 0 < pct_start <= 0.5:
+        raise ScheduleError(
+            "pct_start", "need 0 < pct_start <= 0.5 with three_phase, or nothing annihilates", pct_start
+        )
     shape = OneCycle(
         rise=pct_start,
-        turn=2 * pct_start if three_phase and pct_start else None,
+        turn=2 * pct_start if three_phase else None,
         start=1 / div_factor,
         profile=Cosine() if anneal == "cos" else Linear(),
     )
