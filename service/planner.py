@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from math import inf
+from typing import TypeVar
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -23,10 +25,12 @@ from service.database import Database
 from service.lifecycle import LIVE, STATUSES
 from service.models import Study, Trial, Worker
 from service.search import strategy_for
-from service.search.strategy import Observation
+from service.search.strategy import Observation, SpaceError
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 def top_up(database: Database, study_id: int, *, live: timedelta) -> None:
@@ -39,12 +43,17 @@ def top_up(database: Database, study_id: int, *, live: timedelta) -> None:
         strategy = strategy_for(definition)
         counts = _counts(session, study_id)
         wanted = strategy.ahead(_slots(session, study, live)) - counts["queued"]
-        failing = _only_failures(session, study_id, definition.limits.max_failures_in_a_row)
+        limit = definition.limits.max_failures_in_a_row
+        failing = _only_failures(session, study_id, limit)
         history = _history(session, study) if wanted > 0 and not failing else []
     if failing:
-        _give_up(database, study, definition.limits.max_failures_in_a_row)
+        _fail(database, study, f"the last {limit} trials failed (limits.max_failures_in_a_row); see their reasons")
         return
-    proposals = strategy.propose(history, study.next_number, wanted) if wanted > 0 else []
+    try:
+        proposals = strategy.propose(history, study.next_number, wanted) if wanted > 0 else []
+    except SpaceError as error:
+        _fail(database, study, f"trial {study.next_number} cannot be built: {error}")
+        return
     if proposals:
         with database.write() as session:
             studies.enqueue(session, study, proposals, now=database.now(session))
@@ -62,8 +71,7 @@ def fill_dry(session: Session, database: Database, tasks: Sequence[str]) -> bool
     return False
 
 
-def _give_up(database: Database, study: Study, limit: int) -> None:
-    reason = f"the last {limit} trials failed (limits.max_failures_in_a_row); see their reasons"
+def _fail(database: Database, study: Study, reason: str) -> None:
     with database.write() as session:
         studies.stop(session, study.id, now=database.now(session), status="failed", reason=reason)
 
@@ -119,6 +127,7 @@ class Planner:
         self._settings = settings
         self._wake = threading.Event()
         self._stop = threading.Event()
+        self._live = timedelta(seconds=settings.lease_ttl_s)
         self._next_sweep = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
 
@@ -145,20 +154,24 @@ class Planner:
         while not self._stop.is_set():
             self._wake.wait(beat)
             self._wake.clear()
-            try:
-                self._step()
-            except Exception:
-                log.exception("planning failed; trying again in %.0f s", beat)
-                self._stop.wait(beat)
+            if time.monotonic() >= self._next_sweep:
+                self._next_sweep = time.monotonic() + self._settings.sweep_s
+                self._guarded(self._sweep)
+            for study_id in self._guarded(self._running) or ():
+                self._guarded(partial(top_up, self._database, study_id, live=self._live))
 
-    def _step(self) -> None:
-        if time.monotonic() >= self._next_sweep:
-            self._next_sweep = time.monotonic() + self._settings.sweep_s
-            self._sweep()
+    def _guarded(self, step: Callable[[], Result]) -> Result | None:
+        """The thread outlives a database that is away for a while, and one study's trouble is not another's."""
+        try:
+            return step()
+        except Exception:
+            log.exception("planning failed; trying again soon")
+            self._stop.wait(0.1)
+            return None
+
+    def _running(self) -> list[int]:
         with self._database.read() as session:
-            running = list(session.scalars(select(Study.id).where(Study.status == "running").order_by(Study.id)))
-        for study_id in running:
-            top_up(self._database, study_id, live=timedelta(seconds=self._settings.lease_ttl_s))
+            return list(session.scalars(select(Study.id).where(Study.status == "running").order_by(Study.id)))
 
     def _sweep(self) -> None:
         with self._database.write() as session:
