@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: install demo test lint types imports unit openapi docs benchmarks clean help
+.PHONY: install demo test lint types imports unit interop openapi docs benchmarks clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -35,6 +35,12 @@ imports: install
 
 unit: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+# The schedules against the libraries they are compared with, in an environment of its own.
+interop:
+	$(PYTHON) -m venv .venv-interop
+	.venv-interop/bin/pip install --quiet --editable '.[service,worker,dev,interop]'
+	.venv-interop/bin/python -m pytest tests/schedules $(ARGS)
 
 # After a change of the API that is meant.
 openapi: install
