@@ -16,10 +16,10 @@ import pytest
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
 STUBBORN = """
-import os, signal, sys, time
+import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.fork()
-print(os.getpid(), flush=True)
+os.write(1, b"%d\\n" % os.getpid())  # one write, or two processes mix their lines
 time.sleep(600)
 """
 
@@ -57,8 +57,10 @@ def test_processes_that_do_not_listen_are_ended_all_the_same(demo: ModuleType, m
     command = [sys.executable, "-c", STUBBORN]
     with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
-        family = [int(process.stdout.readline()) for _ in range(2)]
-        demo.end(process)
+        try:
+            family = [int(process.stdout.readline()) for _ in range(2)]
+        finally:
+            demo.end(process)
     assert process.returncode == -signal.SIGKILL
     assert all(map(_gone, family))
 
