@@ -42,14 +42,14 @@ export function whisker(entry, scale, colour) {
       ]);
 }
 
-/** The scale of the whiskers: all entries, but no wider than twice the better third, so that the leaders stay apart. */
+/** The scale of the whiskers: all entries, but no wider than twice the better quarter, so that the leaders stay apart. */
 export function scaleOf(entries) {
   const found = entries.filter((entry) => entry.mean !== null);
   const reach = (list) => list.flatMap((entry) => [entry.mean - (entry.std ?? 0), entry.mean + (entry.std ?? 0)]);
-  const third = reach(found.slice(0, Math.max(2, Math.ceil(found.length / 3))));
+  const quarter = reach(found.slice(0, Math.max(2, Math.ceil(found.length / 4))));
   const all = reach(found);
   if (!all.length) return { low: 0, high: 1 };
-  const [low, high] = [Math.min(...third), Math.max(...third)];
+  const [low, high] = [Math.min(...quarter), Math.max(...quarter)];
   const room = high - low;
   return { low: Math.max(Math.min(...all), low - room), high: Math.min(Math.max(...all), high + room) };
 }
