@@ -19,6 +19,8 @@ SHOWN = 10
 
 def show_result(client: StudyClient, view: StudyView, console: Console) -> bool:
     """Show what the study has found so far; whether that is anything."""
+    if view.progress.failed:
+        _show_failure(client, view, console)
     if view.definition.search.method == "range_test":
         found = client.range_test(view.id)
         show_range_test(found, console)
@@ -76,6 +78,13 @@ def show_range_test(found: RangeTestView, console: Console) -> None:
     if found.rules:
         said = ", ".join(f"{name} {words.value(rate, 3)}" for name, rate in found.rules.items())
         console.print(f"other rules: {said}", highlight=False)
+
+
+def _show_failure(client: StudyClient, view: StudyView, console: Console) -> None:
+    """Why the first trial that failed did; the others are on the dashboard."""
+    for row in client.trials(view.id, status="failed", limit=1).items:
+        reason = client.trial(row.id).reason or "no reason given"
+        console.print(Text(f"trial {row.number} failed: {reason.strip()}", style="red"), soft_wrap=True)
 
 
 def _winner(entry: LeaderboardEntry) -> str:

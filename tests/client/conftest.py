@@ -15,6 +15,7 @@ from client.studies import StudyClient
 from contract.leases import (
     ClaimRequest,
     Completion,
+    Failure,
     Lease,
     LeaseRef,
     Point,
@@ -37,7 +38,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="session")
 def train(service: Service) -> Iterator[Callable[[int], None]]:
     """Finishes trials, as a worker would, until the study of that number has ended."""
-    info = WorkerInfo(id=secrets.token_hex(8), name="oracle", device="none", version="1", tasks=["digits/mlp"])
+    info = _worker()
     with LeaseClient(service.url) as leases, StudyClient(service.url) as studies:
 
         def finish(study_id: int) -> None:
@@ -48,6 +49,25 @@ def train(service: Service) -> Iterator[Callable[[int], None]]:
                     token = secrets.token_urlsafe(32)
 
         yield finish
+
+
+@pytest.fixture
+def fail(service: Service) -> Iterator[Callable[[int], None]]:
+    """Fails trials, as a worker whose code is broken would, until the study of that number has ended."""
+    with LeaseClient(service.url) as leases, StudyClient(service.url) as studies:
+
+        def spoil(study_id: int) -> None:
+            for _ in studies.follow(study_id, poll_s=0.05, timeout_s=20):
+                token = secrets.token_urlsafe(32)
+                for lease in leases.claim(ClaimRequest(worker=_worker(), token=token)).leases:
+                    ref = LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=token)
+                    leases.fail(Failure(lease=ref, error="ValueError: the data is not there"))
+
+        yield spoil
+
+
+def _worker() -> WorkerInfo:
+    return WorkerInfo(id=secrets.token_hex(8), name="oracle", device="none", version="1", tasks=["digits/mlp"])
 
 
 def _finish(leases: LeaseClient, lease: Lease, token: str) -> None:

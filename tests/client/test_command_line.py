@@ -108,6 +108,17 @@ def test_a_study_stopped_without_a_trial_has_no_result(run: Run, submitted: int)
     assert (told.exit_code, "no winner" in told.stdout) == (1, True)
 
 
+def test_a_study_that_failed_exits_with_one_and_says_why(
+    run: Run, study_file: Callable[..., Path], fail: Train
+) -> None:
+    settings = ("--set", "limits.max_failures_in_a_row=1", "--set", "limits.max_retries=0")
+    number = int(run("submit", study_file(), "-q", *settings).stdout)
+    fail(number)
+    told = run("watch", number, "--timeout", "20")
+    assert told.exit_code == 1
+    assert re.search(r"trial \d failed: .*the data is not there", told.stdout), told.stdout
+
+
 def test_best_before_any_result_exits_with_one(run: Run, submitted: int) -> None:
     told = run("best", submitted, "--json")
     assert (told.exit_code, told.stdout) == (1, "")
