@@ -134,7 +134,7 @@ def views(session: Session, studies: Sequence[Study], *, now: datetime, live: ti
             finished_at=study.finished_at,
             definition=CreateStudy.model_validate(study.definition),
             progress=Progress(planned=study.planned, **counts[study.id]),
-            best=next(iter(leaderboard(session, study, limit=1)), None),
+            best=None if _is_range_test(study) else next(iter(leaderboard(session, study, limit=1)), None),
             device_seconds=seconds[study.id],
         )
         for study in studies
@@ -159,6 +159,11 @@ def _waiting(
         f"task: must be one that a connected worker can train ({', '.join(offered)}), got {study.task_key!r}{hint} "
         "The study waits for a worker that offers it."
     )
+
+
+def _is_range_test(study: Study) -> bool:
+    """Its trials run into divergence on purpose: their final losses rank nothing."""
+    return bool(study.definition["search"]["method"] == "range_test")
 
 
 def leaderboard(session: Session, study: Study, *, limit: int) -> list[LeaderboardEntry]:
