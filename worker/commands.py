@@ -92,7 +92,8 @@ def _agent(
     from worker.tasks import assemble
 
     client = LeaseClient(url)
-    sys.path.insert(0, str(Path.cwd()))  # as `python -m` does: a task of one's own is found where one stands
+    if tasks:
+        sys.path.append(str(Path.cwd()))  # a task of one's own is found where one stands
     registry = assemble(tasks)
     chosen = devices.choose(device)
     torch.set_num_threads(threads)

@@ -35,7 +35,8 @@ class Pulse:
         progress: Callable[[], int],
         on_beat: Callable[[Beat], None],
     ) -> None:
-        self._command = [sys.executable, "-m", "worker.heartbeat", "--url", url, "--worker", worker_id]
+        # -P: a folder `client` where the user stands must not be taken for ours.
+        self._command = [sys.executable, "-P", "-m", "worker.heartbeat", "--url", url, "--worker", worker_id]
         self._command += ["--stall", str(stall_s)]
         self._progress, self._on_beat = progress, on_beat
         self._seen = progress()

@@ -31,7 +31,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The job ran its course. `device_seconds` is wall time spent on it, data loading and validation included."""
+    """The job ran its course. `device_seconds` is wall time spent on it, validation included."""
 
     job: int
     metrics: Mapping[str, float]

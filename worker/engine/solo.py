@@ -15,6 +15,7 @@ from worker.engine.errors import describe
 from worker.engine.events import Diverged, Dropped, Event, Failed, Finished, Points, Started
 from worker.engine.job import Job
 from worker.engine.training import Training
+from worker.tasks import resident
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Solo:
                 yield Failed(job.id, describe(error), watch.seconds)
 
     def _train(self, job: Job, steering: Steering, watch: _Watch) -> Iterator[Event]:
+        resident(job.task, self._device)  # loaded once for all trials, so none of them is charged for it
         with watch.running():
             training = Training(job, self._device, lambda: not steering.dropped(job.id))
         plan = training.plan
@@ -74,7 +76,9 @@ def _look(training: Training) -> tuple[dict[str, float], str | None]:
     wrong = [
         f"{name} is {value} after {training.step} updates" for name, value in values.items() if not isfinite(value)
     ]
-    return values, wrong[0] if wrong else training.overflown()
+    if wrong:
+        return values, wrong[0]
+    return values, training.overflown() if training.step == training.plan.total_steps else None
 
 
 class _Watch:

@@ -31,7 +31,7 @@ class Training:
         self.plan = make_plan(job, len(self._data.train))
         self._stream = RandomStream(derived_seed(job.seed, WEIGHTS), device)
         with self._stream.active():
-            self._model = job.task.model().to(device)
+            self._model = job.task.model().to(device).train()
         momentum = job.optimizer.momentum if self.plan.momentum is None else float(self.plan.momentum[0])
         self._optimizer = optimizers.build(
             job.optimizer, self._model.parameters(), lr=float(self.plan.lr[0]), momentum=momentum
@@ -44,7 +44,6 @@ class Training:
 
     def advance(self, stop: int) -> bool:
         """Make the updates up to step `stop`, in the same epoch; False when `keep_on` said no before that."""
-        self._model.train()
         with self._stream.active():
             return self._update_until(stop)
 
@@ -112,6 +111,7 @@ class Training:
             part = slice(start, start + EVALUATION_BATCH)
             measured = self._job.task.metrics(self._model(split.inputs[part]), split.targets[part])
             sums = {name: sums.get(name, 0) + value.float() for name, value in measured.items()}
+        self._model.train()
         totals = torch.stack(list(sums.values())).tolist()
         return {f"{prefix}_{name}": total / len(split) for name, total in zip(sums, totals, strict=True)}
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from worker.tasks.classification import Dataset, Signature
 from worker.tasks.task import Data, Split
@@ -16,6 +14,10 @@ SPLIT_SEED = 20_240_607
 
 def load() -> Data:
     """60 % train, 20 % validation, 20 % test, stratified by class; pixels scaled from 0..16 to 0..1."""
+    # Imported here: it takes longer than all the rest of a worker, and other datasets do without it.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     images, labels = load_digits(return_X_y=True)
     rows = np.arange(len(labels))
     train, rest = train_test_split(rows, test_size=0.4, stratify=labels, random_state=SPLIT_SEED)

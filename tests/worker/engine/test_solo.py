@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, OneCycleLR
 
 from schedules.presets import REGISTRY
 from worker.engine import Finished, Job, OptimizerNumbers, Points, Solo, Started, Steering
 from worker.engine.plan import WEIGHTS, derived_seed, epoch_order
-from worker.tasks import assemble, resident
+from worker.tasks import Classification, Model, assemble, resident
+from worker.tasks.digits import DIGITS
 
 CPU = torch.device("cpu")
 TASKS = assemble()
@@ -83,6 +85,14 @@ def test_every_optimizer_gives_the_losses_of_torchs_own_loop_under_cosine_anneal
     assert losses(train(given)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_at_a_constant_rate_the_losses_are_bit_equal_to_a_loop_by_hand(name: str) -> None:
+    numbers, optimizer = OPTIMIZERS[name]
+    given = job(optimizer=numbers, schedule=REGISTRY["constant"].build(lr=0.1))
+    expected, _ = by_hand(given, optimizer, lambda steps: LambdaLR(steps, lambda step: 1.0))
+    assert losses(train(given)) == expected
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam"])
 def test_one_cycle_moves_rate_and_momentum_as_torchs_own(name: str) -> None:
     numbers, optimizer = OPTIMIZERS[name]
@@ -134,8 +144,10 @@ def test_validation_is_measured_after_every_epoch_and_at_the_end() -> None:
     assert [point.step for point in points if "val_loss" in point.values] == [16, 32, 40]
 
 
-def test_how_often_is_reported_does_not_change_the_training() -> None:
-    often, seldom = train(job(report_every=1)), train(job(report_every=7))
+def test_how_often_is_reported_does_not_change_the_training_of_a_model_that_draws_random_numbers() -> None:
+    dropping = Model("dropping", lambda signature: nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(64, 10)))
+    task = Classification(DIGITS, dropping)
+    often, seldom = train(job(task=task, report_every=1)), train(job(task=task, report_every=7))
     assert often[-1].metrics["val_loss"] == seldom[-1].metrics["val_loss"]
 
 
@@ -146,8 +158,6 @@ def test_ten_epochs_teach_the_digits() -> None:
 
 
 def test_device_seconds_leave_out_the_time_the_caller_takes() -> None:
-    import time
-
     events = []
     start = time.perf_counter()
     for event in Solo(CPU).run([job(report_every=20)], Steering()):
