@@ -154,7 +154,7 @@ def _waiting(
     if study.task_key in offered:
         return None
     close = get_close_matches(study.task_key, offered, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     return (
         f"task: must be one that a connected worker can train ({', '.join(offered)}), got {study.task_key!r}{hint} "
         "The study waits for a worker that offers it."
