@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from golden import from_reference
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from reference_libraries import KOZISTR, OPTAX, TRANSFORMERS, Driven, by_epoch_argument, by_optax, by_timm, by_torch
 from reference_libraries import by_transformers as by_hf
 
@@ -68,3 +70,59 @@ def test_no_reference_of_the_golden_file_is_forgotten() -> None:
     assert {library(name) for name in named} == SOURCE_TREES | PACKAGES | {"torch"}
     assert {name.partition(".")[2] for name in named if library(name) == "transformers"} <= set(TRANSFORMERS)
     assert {name.partition(".")[2] for name in named if library(name) == "optax"} <= set(OPTAX)
+
+
+def torch_params() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+    """A family of torch's and parameters of any size: not the golden file's only."""
+    rate, count, share = st.floats(1e-4, 1), st.integers(1, 30), st.floats(0.05, 1)
+    base = {"base_lr": rate}
+    families: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+        "constant_factor": base | {"factor": share, "total_iters": count},
+        "linear": base | {"start_factor": share, "end_factor": st.floats(0, 1), "total_iters": count},
+        "step": base | {"step_size": count, "gamma": share},
+        "multistep": base | {"milestones": st.lists(count, min_size=1, max_size=4).map(sorted), "gamma": share},
+        "exponential": base | {"gamma": share},
+        "polynomial": base | {"power": st.floats(0.3, 3)},
+        "cosine": base | {"T_max": count, "eta_min": st.floats(0, 1e-4)},
+        "cosine_warm_restarts": base | {"T_0": count, "T_mult": st.integers(1, 4), "eta_min": st.floats(0, 1e-4)},
+        "cyclic": {
+            "base_lr": st.floats(1e-6, 1e-4),
+            "max_lr": rate,
+            "step_size_up": count,
+            "step_size_down": st.none() | count,
+            "mode": st.sampled_from(["triangular", "triangular2", "exp_range"]),
+            "gamma": st.floats(0.8, 1),
+            "base_momentum": st.floats(0.5, 0.8),
+            "max_momentum": st.floats(0.8, 0.99),
+        },
+        "swa_lr": base
+        | {"swa_lr": rate, "anneal_epochs": count, "anneal_strategy": st.sampled_from(["cos", "linear"])},
+    }
+    return st.sampled_from(sorted(families)).flatmap(
+        lambda family: st.tuples(st.just(family), st.fixed_dictionaries(families[family]))
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(torch_params(), st.integers(2, 60))
+def test_torch_agrees_for_any_parameters(case: tuple[str, dict[str, Any]], total: int) -> None:
+    family, params = case
+    theirs = np.array(by_torch(family, params, total, total + 5))
+    bound, steps = from_reference(family, params, total), np.arange(total + 5)
+    # torch works by recursion, which drifts by 1e-16 a step.
+    np.testing.assert_allclose(bound.lr(steps), theirs[:, 0], rtol=0, atol=1e-11 * theirs[:, 0].max())
+    if params.get("max_momentum"):
+        np.testing.assert_allclose(bound.momentum(steps), theirs[:, 1], rtol=1e-11)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(10, 80), st.floats(0.2, 0.5), st.booleans(), st.sampled_from(["cos", "linear"]))
+def test_torchs_onecycle_agrees_where_it_is_sound(total: int, pct: float, three_phase: bool, anneal: str) -> None:
+    params: dict[str, Any] = {"max_lr": 0.5, "total_steps": total, "pct_start": pct, "three_phase": three_phase}
+    params |= {"anneal_strategy": anneal, "div_factor": 20.0, "final_div_factor": 50.0}
+    params |= {"base_momentum": 0.8, "max_momentum": 0.9}
+    assume(abs(pct * total - 1) > 1e-9)  # there torch divides by zero
+    theirs = np.array(by_torch("onecycle", params, total, total))
+    bound, steps = from_reference("onecycle", params, total), np.arange(total)
+    np.testing.assert_allclose(bound.lr(steps), theirs[:, 0], rtol=0, atol=1e-11)
+    np.testing.assert_allclose(bound.momentum(steps), theirs[:, 1], rtol=1e-11)
