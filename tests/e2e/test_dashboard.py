@@ -128,6 +128,7 @@ def test_the_winner_can_be_copied_as_code(visit: Visit, farm: Farm) -> None:
     best = farm.client.best(farm.grid.id)
     expect(page.locator("#winner pre")).to_have_text(best.snippet)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.bring_to_front()
     page.get_by_role("button", name="Copy the PyTorch code").click()
     expect(page.locator("#winner .copy")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == best.snippet
