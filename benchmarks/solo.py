@@ -1,4 +1,4 @@
-"""Speed of the engine `solo` against a tight PyTorch loop written by hand: same model, batches, schedule, validation.
+"""Speed of the engine `solo` against a tight PyTorch loop written by hand: same model, batches, schedule, figures.
 
 Both train the same trial again and again, in pairs of random order. On the CPU, one thread, time is the process's own
 (wall time on another device), and a pair counts when a small matrix product beside it took no longer than 1.3 times its
@@ -8,6 +8,7 @@ median: somebody else's load on the machine is not measured.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import random
 import statistics
@@ -16,15 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from schedules.presets import REGISTRY
 from worker.engine import Finished, Job, Solo, Steering
 from worker.engine.plan import WEIGHTS, derived_seed, epoch_order
-from worker.tasks import assemble, resident
+from worker.tasks import Split, assemble, resident
 
 TARGET = 1.05
+NOWHERE = io.StringIO()
 CANARY = torch.randn(256, 256)
 
 
@@ -38,7 +42,7 @@ class Pair:
 
 
 def by_hand(job: Job, device: torch.device) -> float:
-    """What one would write for this trial alone; the final validation loss."""
+    """What one would write for this trial alone, printing what one would look at; the final validation loss."""
     data, task = resident(job.task, device), job.task
     torch.manual_seed(derived_seed(job.seed, WEIGHTS))
     model = task.model().to(device)
@@ -46,12 +50,12 @@ def by_hand(job: Job, device: torch.device) -> float:
     group = optimizer.param_groups[0]
     size, per_epoch = job.batch_size, len(data.train) // job.batch_size
     epochs = job.epochs or 0
-    schedule = job.schedule.bind(epochs * per_epoch, per_epoch)
-    rates = iter([float(schedule.lr(step)) for step in range(epochs * per_epoch)])
-    found = float("nan")
+    rates = iter(job.schedule.bind(epochs * per_epoch, per_epoch).lr(np.arange(epochs * per_epoch)).tolist())
+    validation = (float("nan"), 0.0)
     for epoch in range(epochs):
         model.train()
         order = epoch_order(job.seed, epoch, len(data.train)).to(device)
+        total = torch.zeros((), device=device)
         for start in range(0, per_epoch * size, size):
             rows = order[start : start + size]
             group["lr"] = next(rates)
@@ -59,11 +63,20 @@ def by_hand(job: Job, device: torch.device) -> float:
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.step()
+            total += loss.detach()
         model.eval()
-        with torch.no_grad():
-            scores = model(data.validation.inputs)
-            found = functional.cross_entropy(scores, data.validation.targets).item()
-    return found
+        validation = measured(model, data.validation)
+        print(epoch, total.item() / per_epoch, *validation, file=NOWHERE)
+    print(*measured(model, data.test), file=NOWHERE)
+    return validation[0]
+
+
+@torch.no_grad()
+def measured(model: nn.Module, split: Split) -> tuple[float, float]:
+    """Loss and accuracy."""
+    scores = model(split.inputs)
+    loss = functional.cross_entropy(scores, split.targets)
+    return loss.item(), (scores.argmax(dim=-1) == split.targets).float().mean().item()
 
 
 def by_solo(job: Job, device: torch.device) -> float:

@@ -15,7 +15,7 @@ from worker.engine.job import Job
 # Streams of one seed that must not be correlated: initial weights (and dropout after them), and the order of the data.
 WEIGHTS, ORDER = 0, 1
 
-CLOSEST = 4
+CLOSEST = 8
 """Steps between reports when the job leaves it open: a look at the loss costs up to a tenth of a small model's step."""
 
 

@@ -34,8 +34,8 @@ def test_it_reports_every_so_many_steps_at_each_epochs_end_and_at_the_last(every
     assert list(plan.stops()) == wanted
 
 
-@pytest.mark.parametrize(("steps", "every"), [(10, 4), (400, 4), (10_000, 100), (10_001, 101)])
-def test_left_open_a_trial_reports_at_most_a_hundred_times_and_no_closer_than_four_steps(
+@pytest.mark.parametrize(("steps", "every"), [(10, 8), (800, 8), (10_000, 100), (10_001, 101)])
+def test_left_open_a_trial_reports_at_most_a_hundred_times_and_no_closer_than_eight_steps(
     steps: int, every: int
 ) -> None:
     assert make_plan(job(steps=steps), examples=640).report_every == every
