@@ -19,7 +19,9 @@ from service.app import create_app
 from service.settings import Settings as ServiceSettings
 from worker.agent import Agent, Settings
 from worker.engine import Solo
-from worker.tasks import Registry, assemble
+from worker.tasks import Classification, Model, Registry, assemble
+from worker.tasks.digits import DIGITS
+from worker.tasks.models import mlp
 
 
 class LiveService:
@@ -53,7 +55,7 @@ def wait_until(holds: Callable[[], object], timeout_s: float = 20.0) -> None:
     until = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def study(**changes: Any) -> CreateStudy:
@@ -76,6 +78,19 @@ def submit(service: LiveService, **changes: Any) -> int:
 def worker_info(name: str = "worker-a", registry: Registry | None = None) -> WorkerInfo:
     tasks = sorted((registry or assemble()).tasks())
     return WorkerInfo(id=f"{name}-00000000", name=name, device="cpu", version="1", tasks=tasks)
+
+
+def slow(seconds: float) -> Registry:
+    """The digits task `digits/slow`, whose every batch takes so long."""
+
+    class Slow(Classification):
+        def loss(self, *args: Any, **options: Any) -> Any:
+            time.sleep(seconds)
+            return super().loss(*args, **options)
+
+    registry = assemble()
+    registry.add(Slow(DIGITS, Model("slow", mlp)), origin="test")
+    return registry
 
 
 class AgentThread:

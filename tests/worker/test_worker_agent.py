@@ -6,31 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from live import AgentThread, LiveService, submit, wait_until
+from live import AgentThread, LiveService, slow, submit, wait_until
 
 from client.studies import StudyClient
 from contract.leases import Release
-from worker.tasks import Classification, Model, Registry, assemble
-from worker.tasks.digits import DIGITS
-from worker.tasks.models import mlp
+from worker.tasks import Model, assemble
 
 
 def statuses(service: LiveService, study_id: int) -> list[str]:
     with StudyClient(service.url) as client:
         return [row.status for row in client.trials(study_id).items]
-
-
-def slow(seconds: float) -> Registry:
-    """The digits task `digits/slow`, whose every batch takes so long."""
-
-    class Slow(Classification):
-        def loss(self, *args: Any, **options: Any) -> Any:
-            time.sleep(seconds)
-            return super().loss(*args, **options)
-
-    registry = assemble()
-    registry.add(Slow(DIGITS, Model("slow", mlp)), origin="test")
-    return registry
 
 
 SLOW = {"task": {"dataset": "digits", "model": "slow"}, "budget": {"steps": 200}}

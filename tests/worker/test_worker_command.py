@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from live import LiveService, submit, wait_until
+from live import AgentThread, LiveService, slow, submit, wait_until
 from processes import SWITCHBACK, free_port
 from typer.testing import CliRunner
 
@@ -61,10 +61,10 @@ def running(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[by
 
 @pytest.fixture
 def slow_trial(service_of: Callable[..., LiveService], tmp_path: Path) -> Iterator[tuple[LiveService, StudyClient]]:
-    """A service with one study of two trials of four seconds, on a task of the user's own."""
+    """A service with one study of two trials of three seconds, on a task of the user's own."""
     (tmp_path / "mine.py").write_text(OWN)
-    service = service_of(lease_ttl_s=5.0, sweep_s=0.1)
-    submit(service, task={"dataset": "digits", "model": "slow"}, budget={"steps": 80})
+    service = service_of(lease_ttl_s=3.0, sweep_s=0.1)
+    submit(service, task={"dataset": "digits", "model": "slow"}, budget={"steps": 50})
     with StudyClient(service.url) as client:
         yield service, client
 
@@ -113,17 +113,27 @@ def test_sigterm_finishes_the_trial_of_a_users_own_task_and_ends(
     assert [row.status for row in client.trials(1).items] == ["complete", "queued"]
 
 
-def test_a_second_signal_gives_the_trial_back_at_once(
-    slow_trial: tuple[LiveService, StudyClient], tmp_path: Path
-) -> None:
-    service, client = slow_trial
-    with running(tmp_path, "--url", service.url, "--task", "mine:SLOW") as (process, log):
-        wait_until(lambda: client.trial(1).steps_done > 0, 60)
-        for _ in range(2):
-            process.send_signal(signal.SIGINT)
-            wait_until(lambda: "stopping" in log.read_text())
-        assert process.wait(timeout=10) == 0
-    assert client.trial(1).attempts[0].outcome == "preempted"
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """This process's handlers, put back afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signals")
+def test_a_second_signal_gives_the_trial_back_at_once(service: LiveService) -> None:
+    submit(service, task={"dataset": "digits", "model": "slow"}, budget={"steps": 500})
+    with AgentThread(service, registry=slow(0.05)) as agent, StudyClient(service.url) as client:
+        wait_until(lambda: client.trial(1).status == "leased")
+        commands._drain_on_signals(agent.agent)
+        os.kill(os.getpid(), signal.SIGTERM)
+        wait_until(lambda: agent.agent.draining)
+        assert client.trial(1).status == "leased"
+        os.kill(os.getpid(), signal.SIGINT)
+        agent.join(10)
+        assert client.trial(1).attempts[0].outcome == "preempted"
 
 
 def test_a_killed_worker_takes_its_heartbeat_along_and_the_trial_is_queued_again(
@@ -135,3 +145,20 @@ def test_a_killed_worker_takes_its_heartbeat_along_and_the_trial_is_queued_again
         os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda: client.trial(1).status == "queued", 30)
     assert client.trial(1).attempts[0].outcome == "lost"
+
+
+def test_a_worker_that_was_frozen_past_its_lease_writes_nothing_and_says_so(
+    slow_trial: tuple[LiveService, StudyClient], tmp_path: Path
+) -> None:
+    service, client = slow_trial
+    own = ("--task", "mine:SLOW", "--stall", "1", "--max-trials", "1")
+    with running(tmp_path, "--url", service.url, *own) as (process, log):
+        wait_until(lambda: client.trial(1).steps_done > 0, 60)
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: client.trial(1).status == "queued", 30)
+        with AgentThread(service, name="worker-b", registry=slow(0.0), max_trials=1) as other:
+            other.join()
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(timeout=30) == 0
+    assert "its lease was lost" in log.read_text()
+    assert [attempt.outcome for attempt in client.trial(1).attempts] == ["lost", "complete"]
