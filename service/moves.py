@@ -133,6 +133,8 @@ def _picked(tasks: Sequence[str], count: int) -> Select[int]:
 
 def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> dict[LeaseRef, int]:
     """Extend the leases that are still current, in one statement; each with its study's id."""
+    if not leases:
+        return {}
     statement = (
         update(Trial)
         .where(holds(*leases))

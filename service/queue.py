@@ -40,9 +40,10 @@ _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge"
 def claim(session: Session, request: ClaimRequest, *, now: datetime, ttl_s: float) -> list[Lease]:
     """Lease up to `max_trials` trials. The same token again returns the leases it holds: a lost answer is no loss."""
     see_worker(session, request.worker, now=now)
-    held = _held_by(session, request)
+    expires = now + timedelta(seconds=ttl_s)
+    held = renew(session, _held_by(session, request), expires=expires)
     if held:
-        return _leases(session, held, ttl_s)
+        return _leases(session, [ref.trial_id for ref in held], ttl_s)
     claimed = lease(
         session,
         request.worker.tasks,
@@ -50,7 +51,7 @@ def claim(session: Session, request: ClaimRequest, *, now: datetime, ttl_s: floa
         worker_id=request.worker.id,
         token=request.token,
         now=now,
-        expires=now + timedelta(seconds=ttl_s),
+        expires=expires,
     )
     return _leases(session, claimed, ttl_s)
 
@@ -186,13 +187,14 @@ def cancel_queued(session: Session, study_id: int, *, now: datetime, reason: str
     return len(move(session, "cancel", Trial.study_id == study_id, now=now, reason=reason))
 
 
-def _held_by(session: Session, request: ClaimRequest) -> list[int]:
-    statement = select(Trial.id).where(
+def _held_by(session: Session, request: ClaimRequest) -> list[LeaseRef]:
+    statement = select(Trial.id, Trial.attempt).where(
         Trial.status == "leased",
         Trial.token_hash == hashed(request.token),
         Trial.worker_id == request.worker.id,
     )
-    return list(session.scalars(statement))
+    rows = session.execute(statement).all()
+    return [LeaseRef(trial_id=trial_id, attempt=attempt, token=request.token) for trial_id, attempt in rows]
 
 
 def _leases(session: Session, trial_ids: Iterable[int], ttl_s: float) -> list[Lease]:

@@ -16,7 +16,7 @@ from visit import Visit
 from client.studies import StudyClient
 from contract.studies import CreateStudy, StudyView
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("dashboard")]
+pytestmark = pytest.mark.timeout(180)
 
 HOSTILE = "<img src=x onerror=alert(1)> & <script>alert(2)</script>"
 TASK = {"dataset": "digits", "model": "mlp", "batch_size": 128}

@@ -64,6 +64,16 @@ def test_the_same_claim_sent_again_returns_the_same_leases(desk: Desk) -> None:
     assert desk.statuses().count("leased") == 2
 
 
+def test_a_claim_sent_again_renews_its_leases(desk: Desk) -> None:
+    desk.create(cells=1)
+    lost = token()
+    desk.claim(claim_token=lost)
+    desk.later(TTL_S - 1)
+    desk.claim(claim_token=lost)
+    desk.later(TTL_S - 1)
+    assert desk.sweep() == 0
+
+
 def test_an_expired_lease_is_requeued_and_its_old_holder_is_refused_everything(desk: Desk) -> None:
     desk.create(cells=1)
     old = desk.ref(desk.claim()[0])
