@@ -7,7 +7,6 @@ rates as a grid study, and compares. The figure is max(s/b, b/s) of the suggesti
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import Figure, publish
 from client.studies import StudyClient
 from contract.studies import CreateStudy, LeaderboardEntry, RangeTestView
 
@@ -102,18 +102,15 @@ def show(ramp: RangeTestView, sweep: list[LeaderboardEntry]) -> None:
         print(f"  constant {float(entry.params['lr']):9.4g}: val_loss {loss}{'   <- best' if entry.rank == 1 else ''}")
 
 
-def measure(client: StudyClient, setting: Setting) -> dict[str, object]:
+def measure(client: StudyClient, setting: Setting) -> Figure:
     """The figure of one setting, its two studies printed on the way."""
     print(f"{setting.optimizer} on digits/{setting.model}, {setting.epochs} epochs, ramp of {setting.ramp_steps} steps")
     ramp = client.range_test(run(client, setting.ramp()))
     sweep = client.leaderboard(run(client, setting.sweep())).items
     show(ramp, sweep)
     best = float(sweep[0].params["lr"])
-    if ramp.suggestion is None:
-        return {"value": None, "target": f"<= {TARGET:g}", "met": False}
-    ratio = max(ramp.suggestion / best, best / ramp.suggestion)
-    print(f"  suggestion and best constant rate are a factor of {ratio:.2f} apart (target <= {TARGET:g})")
-    return {"value": round(ratio, 3), "target": f"<= {TARGET:g}", "met": ratio <= TARGET}
+    ratio = None if ramp.suggestion is None else max(ramp.suggestion / best, best / ramp.suggestion)
+    return Figure(f"ratio_{setting.optimizer}", ratio, f"<= {TARGET:g}", "between suggestion and best constant rate")
 
 
 def main() -> int:
@@ -123,13 +120,10 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=10, help="of the constant rates")
     parser.add_argument("--steps", type=int, default=300, help="of the range test's ramp")
     given = parser.parse_args()
-    figures = {}
+    optimizers = ("sgd",) if given.quick else ("sgd", "adamw")
     with tempfile.TemporaryDirectory(prefix="switchback-") as folder, product(Path(folder)) as client:
-        for optimizer in ("sgd",) if given.quick else ("sgd", "adamw"):
-            setting = Setting(given.model, optimizer, given.epochs, given.steps)
-            figures[f"ratio_{optimizer}"] = measure(client, setting)
-    print(json.dumps({"benchmark": "range_test", "figures": figures}))
-    return 0 if all(figure["met"] for figure in figures.values()) else 1
+        settings = [Setting(given.model, name, given.epochs, given.steps) for name in optimizers]
+        return publish("range_test", [measure(client, setting) for setting in settings])
 
 
 if __name__ == "__main__":
