@@ -58,7 +58,8 @@ def _through(x: list[float], y: list[float], curve: str, u: Floats) -> Floats:
     u = np.clip(u, 0.0, 1.0)
     if curve == "linear":
         return np.asarray(np.interp(u, knots, values), dtype=np.float64)
-    return _hermite(knots, values, _slopes(knots, values), u)
+    # PCHIP stays between its points; only rounding leaves that range, and below zero it would be a negative rate.
+    return np.clip(_hermite(knots, values, _slopes(knots, values), u), values.min(), values.max())
 
 
 def _slopes(x: Floats, y: Floats) -> Floats:

@@ -170,3 +170,9 @@ def test_parameters_state_their_rules_in_words() -> None:
     rules = {item.name: item.rule for item in REGISTRY["rex"].parameters}
     assert rules["d"] == "0 <= d < 1"
     assert REGISTRY["wsd"].parameters[3].rule.startswith("one of linear, cosine, 1-sqrt")
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_no_rate_is_below_zero_up_to_and_past_the_end(name: str) -> None:
+    bound = REGISTRY[name].build(lr=0.1).bind(97, 10)
+    assert (bound.lr(np.arange(bound.total_steps + 3)) >= 0).all()
