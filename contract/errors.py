@@ -15,6 +15,8 @@ ErrorCode: TypeAlias = Literal[
     "conflict",
     "no-result-yet",
     "body-too-large",
+    "host-not-allowed",
+    "origin-not-allowed",
     "overloaded",
     "internal",
 ]

@@ -15,6 +15,7 @@ from service.api.context import Context
 from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
+from service.guard import Guard
 from service.planner import Planner
 from service.settings import Settings
 from service.version import VERSION
@@ -55,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(ETagMiddleware)
+    app.add_middleware(Guard, hosts=settings.hosts)
     for router in (studies.router, trials.router, schedules.router, leases.router):
         app.include_router(router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)

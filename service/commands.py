@@ -16,13 +16,17 @@ import uvicorn
 from service.app import create_app
 from service.errors import StartupError
 from service.local_workers import LocalWorkers
-from service.settings import DEFAULT_DATABASE, DEFAULT_PORT, Settings
+from service.settings import DEFAULT_DATABASE, DEFAULT_PORT, LOOPBACK, Settings
 
 DatabaseOption = Annotated[
     str,
     typer.Option("--database", envvar="SWITCHBACK_DATABASE", help="sqlite:///FILE or postgresql://USER@HOST/NAME."),
 ]
 HostOption = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-host", help="Name the service may also be called by; needed for an address others reach."),
+]
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 TtlOption = Annotated[float, typer.Option("--lease-ttl", min=1, help="Seconds a trial stays with a silent worker.")]
 SweepOption = Annotated[float, typer.Option("--sweep", min=0.1, help="Seconds between looks for expired leases.")]
@@ -33,12 +37,18 @@ def serve(
     database: DatabaseOption = DEFAULT_DATABASE,
     host: HostOption = "127.0.0.1",
     port: PortOption = DEFAULT_PORT,
+    allow_host: AllowOption = None,
     lease_ttl: TtlOption = 60.0,
     sweep: SweepOption = 5.0,
     log_level: LogOption = "info",
 ) -> None:
-    """Run the service: HTTP API and dashboard. The database is created, or brought up to date, first."""
-    settings = _settings(database, lease_ttl, sweep)
+    """Run the service: HTTP API and dashboard. The database is created, or brought up to date, first.
+
+    It has no accounts yet: whoever reaches it may use it. So it listens on this machine only, unless told otherwise.
+    """
+    if host not in LOOPBACK and not allow_host:
+        _refuse(f"--host {host} lets others reach a service without accounts; say by what names with --allow-host")
+    settings = _settings(database, lease_ttl, sweep, hosts=(*LOOPBACK, *(allow_host or ())))
     with _listening(host, port) as listener:
         _serve(settings, listener, log_level)
 
@@ -59,9 +69,9 @@ def up(
             local.stop()
 
 
-def _settings(database: str, lease_ttl: float, sweep: float) -> Settings:
+def _settings(database: str, lease_ttl: float, sweep: float, *, hosts: tuple[str, ...] = LOOPBACK) -> Settings:
     try:
-        return Settings(database=database, lease_ttl_s=lease_ttl, sweep_s=sweep)
+        return Settings(database=database, lease_ttl_s=lease_ttl, sweep_s=sweep, hosts=hosts)
     except ValueError as error:
         _refuse(str(error))
 

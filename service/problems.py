@@ -21,9 +21,9 @@ _CODES: dict[int, ErrorCode] = {404: "not-found", 405: "method-not-allowed", 413
 SHOWN = 200
 
 
-def answer(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+def answer(found: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     """A problem as a response."""
-    return JSONResponse(problem.model_dump(mode="json"), problem.status, headers, media_type="application/problem+json")
+    return JSONResponse(found.model_dump(mode="json"), found.status, headers, media_type="application/problem+json")
 
 
 def install(app: FastAPI) -> None:
@@ -40,12 +40,12 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, "invalid-request")
-        return answer(_problem(error.status_code, code, error.detail), dict(error.headers or {}))
+        return answer(problem(error.status_code, code, error.detail), dict(error.headers or {}))
 
     @app.exception_handler(Exception)
     def _internal(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return answer(_problem(500, "internal", "the service failed; its log has the details"))
+        return answer(problem(500, "internal", "the service failed; its log has the details"))
 
 
 def _invalid_problem(found: Sequence[dict[str, object]]) -> Problem:
@@ -54,13 +54,13 @@ def _invalid_problem(found: Sequence[dict[str, object]]) -> Problem:
             context = error.get("ctx")
             why = context.get("error", "") if isinstance(context, dict) else ""
             where = error["loc"][-1] if isinstance(error["loc"], tuple) else 0
-            return _problem(400, "invalid-json", f"the body must be JSON: {why} at character {where}")
+            return problem(400, "invalid-json", f"the body must be JSON: {why} at character {where}")
     errors = [
         FieldError(field=_field(error["loc"]), rule=str(error["msg"]), value=_shown(error.get("input")))
         for error in found
     ]
     detail = "; ".join(f"{error.field}: {error.rule}, got {error.value}" for error in errors[:5])
-    return _problem(422, "invalid-request", detail, errors)
+    return problem(422, "invalid-request", detail, errors)
 
 
 def _field(location: object) -> str:
@@ -82,7 +82,8 @@ def _shown(value: object) -> str:
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
 
-def _problem(status: int, code: ErrorCode, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
+def problem(status: int, code: ErrorCode, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
+    """Problem details with the status's own title."""
     title = HTTPStatus(status).phrase
     return Problem(
         type=f"urn:switchback:{code}", title=title, status=status, code=code, detail=detail, errors=list(errors)

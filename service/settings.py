@@ -9,16 +9,21 @@ from sqlalchemy.exc import ArgumentError
 
 DEFAULT_DATABASE = "sqlite:///switchback.db"
 DEFAULT_PORT = 8765
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Durations in seconds. A lease lives `lease_ttl_s` from claim or heartbeat; the sweep requeues expired ones."""
+    """Durations in seconds. A lease lives `lease_ttl_s` from claim or heartbeat; the sweep requeues expired ones.
+
+    `hosts` are the names the service may be called by.
+    """
 
     database: str = DEFAULT_DATABASE
     lease_ttl_s: float = 60.0
     sweep_s: float = 5.0
     idle_retry_s: float = 1.0
+    hosts: tuple[str, ...] = LOOPBACK
 
     def __post_init__(self) -> None:
         _ = self.url

@@ -96,5 +96,6 @@ def desk(database: Database) -> Desk:
 @pytest.fixture
 def http(database_url: str) -> Iterator[TestClient]:
     """The real application over each kind of database."""
-    with TestClient(create_app(Settings(database=database_url)), raise_server_exceptions=False) as client:
+    app = create_app(Settings(database=database_url))
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client

@@ -24,6 +24,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def serve(*options: str) -> subprocess.CompletedProcess[str]:
+    """Run `switchback serve` where it is expected to refuse."""
+    return subprocess.run([SWITCHBACK, "serve", *options], capture_output=True, text=True, timeout=60, check=False)
+
+
 class Service:
     """`switchback serve` on one port, which a restart takes again."""
 

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import socket
 import sqlite3
-import subprocess
 from pathlib import Path
 
 import pytest
-from processes import SWITCHBACK
+from processes import serve
 
 from service.app import create_app
 from service.errors import StartupError
 from service.settings import Settings
-
-
-def serve(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SWITCHBACK, "serve", *options], capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_port_that_is_taken_is_refused_by_number_with_the_mend(tmp_path: Path) -> None:

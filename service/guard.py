@@ -1,0 +1,76 @@
+"""What every request must pass before an endpoint sees it: whom it was addressed to, where it came from, its size.
+
+A service on loopback has no accounts, so it must not answer a web page: a page of a foreign host can reach it by
+rebinding its own name to 127.0.0.1 (then `Host` is foreign) or by plain requests across origins (then `Origin` is).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contract.errors import ErrorCode
+from service.problems import answer, problem
+
+MAX_BODY = 1_048_576
+
+
+class Guard:
+    """Refuses foreign hosts and origins, whatever the method, and bodies over 1 MiB, declared or streamed."""
+
+    def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
+        self.app = app
+        self.hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer with the problem."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        refusal = self._refusal(Headers(scope=scope))
+        if refusal is not None:
+            await answer(problem(*refusal))(scope, receive, send)
+            return
+        await self.app(scope, _limited(receive), send)
+
+    def _refusal(self, headers: Headers) -> tuple[int, ErrorCode, str] | None:
+        host = _name(f"//{headers.get('host', '')}")
+        if host not in self.hosts:
+            return 421, "host-not-allowed", _rule("Host", self.hosts, host)
+        origin = headers.get("origin")
+        if origin is not None and (_name(origin) not in self.hosts):
+            return 403, "origin-not-allowed", _rule("Origin", self.hosts, origin)
+        length = headers.get("content-length", "0")
+        if length.isascii() and length.isdigit() and int(length) > MAX_BODY:
+            return 413, "body-too-large", f"the body may have at most {MAX_BODY} bytes, got {length}"
+        return None
+
+
+def _limited(receive: Receive) -> Receive:
+    seen = 0
+
+    async def _receive() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > MAX_BODY:
+            raise HTTPException(413, f"the body may have at most {MAX_BODY} bytes")
+        return message
+
+    return _receive
+
+
+def _name(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
+def _rule(header: str, hosts: frozenset[str], got: str | None) -> str:
+    shown = ", ".join(sorted(hosts))
+    return f"{header}: must name this service ({shown}; more with `switchback serve --allow-host`), got {got!r}"
