@@ -82,6 +82,8 @@ REFUSALS: Mapping[ErrorCode, type[RequestRefused]] = {
     "invalid-json": InvalidRequest,
     "body-too-large": InvalidRequest,
     "method-not-allowed": RequestRefused,
+    "host-not-allowed": RequestRefused,
+    "origin-not-allowed": RequestRefused,
     "not-found": NotFound,
     "conflict": Conflict,
     "lease-lost": LeaseLost,

@@ -151,7 +151,7 @@ def test_a_worker_that_was_frozen_past_its_lease_writes_nothing_and_says_so(
     slow_trial: tuple[LiveService, StudyClient], tmp_path: Path
 ) -> None:
     service, client = slow_trial
-    own = ("--task", "mine:SLOW", "--stall", "1", "--max-trials", "1")
+    own = ("--task", "mine:SLOW", "--stall", "6", "--max-trials", "1")
     with running(tmp_path, "--url", service.url, *own) as (process, log):
         wait_until(lambda: client.trial(1).steps_done > 0, 60)
         process.send_signal(signal.SIGSTOP)
