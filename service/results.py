@@ -87,6 +87,7 @@ def best(session: Session, study_id: int) -> BestView:
     schedule = from_dict(winner.schedule)
     return BestView(
         study_id=study_id,
+        trial_id=winner.id,
         objective=definition.objective,
         entry=entry,
         schedule=schedule,
