@@ -119,7 +119,10 @@ def _rule(schedule: Feedback, begin: str) -> tuple[str, str]:
         name, _, arguments = plateau(schedule).removesuffix(")").partition("(")
         listed = textwrap.fill(arguments, 100, initial_indent="        ", subsequent_indent="        ")
         call = f"torch.optim.lr_scheduler.{name}(\n{listed}\n    )"
-        return PLATEAU.format(begin=begin, call=call), "scheduler.num_bad_epochs = scheduler.cooldown_counter = 0"
+        note = "    # The threshold is a share of the best: meant for metrics above 0.\n"
+        return PLATEAU.format(
+            begin=begin + note * (schedule.threshold_mode == "rel"), call=call
+        ), "scheduler.num_bad_epochs = scheduler.cooldown_counter = 0"
     if isinstance(schedule, Greedy):
         return _greedy(
             schedule, begin

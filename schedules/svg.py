@@ -61,18 +61,22 @@ def svg(bounds: Mapping[str, Curve], *, width: int = 720, height: int = 360, log
         raise ScheduleError("width", "need 200 to 10000 pixels", width)
     drawn, unknown = known(bounds)
     words = [f"{name}: {UNKNOWN}" for name in unknown]
-    top = height - LEGEND_ROW * len(words)
-    body, facts = _plot(drawn, width, top, log=log) if drawn or not words else ([], "")
-    body += [_text((18, top + 8 + LEGEND_ROW * index), line, "start") for index, line in enumerate(words)]
+    below = LEGEND_ROW * len(words)
+    if not drawn and words and not below <= height <= 10_000:
+        raise ScheduleError("height", f"need {below} to 10000 pixels for {len(words)} lines of words", height)
+    body, facts = _plot(drawn, width, height, below, log=log) if drawn or not words else ([], "")
+    top = height - below + 8 if drawn else (height - below + LEGEND_ROW) / 2
+    body += [_text((18, top + LEGEND_ROW * index), line, "start") for index, line in enumerate(words)]
     return _document(body, list(bounds), ". ".join(filter(None, [facts, *words])), (width, height))
 
 
-def _plot(bounds: Mapping[str, Curve], width: int, height: int, *, log: bool) -> tuple[list[str], str]:
-    """The elements of the drawing, and what it shows in words."""
+def _plot(bounds: Mapping[str, Curve], width: int, height: int, below: int, *, log: bool) -> tuple[list[str], str]:
+    """The elements of the drawing, which leaves room `below`, and what it shows in words."""
     rates, momenta = sample(bounds, width * SAMPLES_PER_PIXEL)
-    least = TOP + FOOT + LEGEND_ROW * len(rates) + 100 + (60 if momenta else 0)
+    least = TOP + FOOT + LEGEND_ROW * len(rates) + 100 + (60 if momenta else 0) + below
     if not least <= height <= 10_000:
         raise ScheduleError("height", f"need {least} to 10000 pixels for {len(rates)} curves", height)
+    height -= below
     axes = [rate_axis(rates, log=log, most_ticks=6)] + ([momentum_axis(momenta)] if momenta else [])
     left = 18 + 7 * max(len(number(tick)) for axis in axes for tick in axis.ticks)
     panels = _panels(axes, left, width, height - LEGEND_ROW * len(rates), horizon(bounds))

@@ -89,3 +89,22 @@ def test_the_libraries_own_calls_carry_the_same_numbers_and_what_is_known_to_dif
 
 def test_no_library_has_a_warmup_in_front_of_a_metric() -> None:
     assert native_call(REGISTRY["reduce_on_plateau"].build(lr=0.1, warmup="5%"), total_steps=100) == ()
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        ReduceOnPlateau(lr=0.3, factor=0.5, patience=1, cooldown=1, end=0.1),
+        Greedy(lr=0.1, patience=0, factor=0.5, end=0.1),
+        Greedy(lr=0.1, patience=1, factor=0.7, cooldown=2, rest_after_raise=1, window=3, most=1.2),
+    ],
+)
+def test_a_librarys_own_call_gives_the_same_rates(schedule: Feedback) -> None:
+    (call,) = native_call(schedule, total_steps=100)
+    library = pytest.importorskip(f"{call.library}.optimization" if call.library == "transformers" else call.library)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=schedule.lr)
+    root = __import__(library.__name__.partition(".")[0])
+    scheduler, bound = eval(call.call, {call.library: root, "optimizer": optimizer}), schedule.bind(100)
+    for metric in filter(math.isfinite, LOSSES):
+        scheduler.step(metric)
+        assert bound.observe(metric) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
