@@ -36,9 +36,11 @@ def milliseconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def every_preset(repeats: int) -> Figure:
-    """lr(np.arange(10^6)) of every preset; the figure is the slowest."""
+    """lr(np.arange(10^6)) of every preset that is a function of the step; the figure is the slowest."""
     steps, found = np.arange(STEPS), {}
     for name, preset in REGISTRY.items():
+        if preset.needs_metric:
+            continue  # its rates are made in training, not evaluated
         bound = preset.build(lr=0.1).bind(STEPS, 1000)
         found[name] = milliseconds(lambda bound=bound: bound.lr(steps), repeats)
     ranked = sorted(found.items(), key=lambda item: -item[1])

@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from schedules import Schedule, from_dict, to_dict
+from schedules import AnySchedule, Feedback, Schedule, from_dict, to_dict
 
 
 class Message(BaseModel):
@@ -28,9 +28,15 @@ Scalar: TypeAlias = bool | int | float | Annotated[str, Field(min_length=1, max_
 """A value a parameter can take; spans are strings such as "5%", "500 steps" and "5 epochs"."""
 
 ScheduleValue: TypeAlias = Annotated[
-    Schedule,
-    PlainValidator(lambda value: value if isinstance(value, Schedule) else from_dict(value)),
+    AnySchedule,
+    PlainValidator(lambda value: value if isinstance(value, Schedule | Feedback) else from_dict(value)),
     PlainSerializer(to_dict, return_type=dict[str, object]),
-    WithJsonSchema({"type": "object", "title": "Schedule", "description": "A point of the schedule grammar."}),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "title": "Schedule",
+            "description": "A point of the schedule grammar, or a rule that answers to a metric.",
+        }
+    ),
 ]
-"""A schedule: one definition, the dataclasses of `schedules`, for its maths, its rules and its JSON."""
+"""A schedule of either kind: one definition, the dataclasses of `schedules`, for its maths, its rules and its JSON."""

@@ -24,12 +24,17 @@ class ParameterView(View):
 
 
 class PresetView(View):
-    """A schedule family under the field's name. Every family also takes `lr`, the peak learning rate."""
+    """A schedule family under the field's name. Every family also takes `lr`, the peak learning rate.
+
+    `needs_metric`: it answers to the validation loss, so that its rates are known only after training; `lr` is where
+    it starts.
+    """
 
     name: str
     summary: str
     formula: str
     source: str
+    needs_metric: bool
     parameters: list[ParameterView]
 
 

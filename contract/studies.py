@@ -96,9 +96,10 @@ class StudyView(View):
 
 
 class BestView(View):
-    """The winning configuration: schedule, how to use it, and the metrics of its best trial, test set included."""
+    """The winning configuration: schedule, how to use it, and its best trial with its metrics, test set included."""
 
     study_id: int
+    trial_id: int
     objective: Objective
     entry: LeaderboardEntry
     schedule: ScheduleValue

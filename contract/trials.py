@@ -98,7 +98,10 @@ class Curve(View):
 
 
 class RateCurve(View):
-    """The rate (and momentum, when the schedule drives it) that update `steps[i]` uses."""
+    """The rate (and momentum, when the schedule drives it) that update `steps[i]` uses.
+
+    Of a schedule that answers to a metric: what has been used so far, a straight line between neighbours.
+    """
 
     trial_id: int
     steps: list[int]

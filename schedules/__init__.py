@@ -1,10 +1,10 @@
 """What a learning-rate schedule is: a frozen value of a small grammar, bound to a horizon, evaluated by step."""
 
-from schedules.codec import from_dict, to_dict
+from schedules.codec import AnySchedule, from_dict, to_dict
 from schedules.combine import Join, Product
 from schedules.cycles import Cycle, Restarts
 from schedules.errors import ScheduleError
-from schedules.feedback import Greedy, ReduceOnPlateau
+from schedules.feedback import BoundFeedback, Feedback, Greedy, ReduceOnPlateau
 from schedules.fractal import Fractal
 from schedules.momentum import Against, Fixed, Momentum
 from schedules.one_cycle import OneCycle
@@ -18,10 +18,13 @@ from schedules.warmup import Warmup
 
 __all__ = [
     "Against",
+    "AnySchedule",
     "At",
+    "BoundFeedback",
     "BoundSchedule",
     "Cycle",
     "Every",
+    "Feedback",
     "Fixed",
     "Fractal",
     "Greedy",

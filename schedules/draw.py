@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 
 from schedules.errors import ScheduleError
 from schedules.svg import svg
-from schedules.traces import Axis, Curve, Trace, horizon, momentum_axis, number, rate_axis, sample, step_ticks
+from schedules.traces import (
+    UNKNOWN,
+    Axis,
+    Curve,
+    Trace,
+    horizon,
+    known,
+    momentum_axis,
+    number,
+    rate_axis,
+    sample,
+    step_ticks,
+)
 
 __all__ = ["svg", "terminal"]
 
@@ -50,10 +62,16 @@ def terminal(
     """The rates of `bounds` as text of `width` columns, `height` rows for the rate, momentum below where it is driven.
 
     Each value is drawn over the whole update it is in force for, up to the horizon. Several curves carry a letter each,
-    set where they run alone; the legend names it. `plain` draws with ASCII only.
+    set where they run alone; the legend names it. `plain` draws with ASCII only. Of a schedule that answers to a metric
+    the text says so instead.
     """
     _check(bounds, width, height)
-    pen = ASCII if plain else UNICODE
+    drawn, unknown = known(bounds)
+    plot = _plot(drawn, width, height, ASCII if plain else UNICODE, log=log) if drawn or not unknown else []
+    return "\n".join([*plot, *(f"{name}: {UNKNOWN}" for name in unknown)])
+
+
+def _plot(bounds: Mapping[str, Curve], width: int, height: int, pen: Pen, *, log: bool) -> list[str]:
     rates, momenta = sample(bounds, width * pen.dots[1] * SAMPLES_PER_DOT)
     axis = rate_axis(rates, log=log, most_ticks=max(2, (height + 1) // 2))
     intervals = len(axis.ticks) - 1
@@ -63,7 +81,7 @@ def terminal(
         panels.append((momenta, momentum_axis(momenta), max(3, height // 4)))
     gutter = max(len(number(tick)) for _, axis, _ in panels for tick in axis.ticks)
     span = width - gutter - 2
-    letters = dict(zip(bounds, LETTERS, strict=False)) if len(bounds) > 1 or plain else {}
+    letters = dict(zip(bounds, LETTERS, strict=False)) if len(bounds) > 1 or pen is ASCII else {}
     lines: list[str] = []
     for traces, axis, rows in panels:
         if traces is not rates:
@@ -74,7 +92,7 @@ def terminal(
         lines += _frame(grid, axis, gutter, pen)
     lines += _foot(horizon(bounds), gutter, span, pen)
     lines += _legend(rates, momenta, letters, axis)
-    return "\n".join(line.rstrip() for line in lines)
+    return [line.rstrip() for line in lines]
 
 
 def _check(bounds: Mapping[str, Curve], width: int, height: int) -> None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from schedules.codec import to_dict
+from schedules.codec import AnySchedule, to_dict
 from schedules.combine import Join, Product
-from schedules.errors import ScheduleError
+from schedules.feedback import Feedback
+from schedules.feedback_source import written
 from schedules.momentum import Against, Fixed, Momentum
 from schedules.native import NativeCall, native_call
 from schedules.one_cycle import OneCycle
@@ -53,14 +54,15 @@ SET_MOMENTUM = """        if "betas" in group:
             group["momentum"] = momentum_at(step)"""
 
 
-def to_torch_source(schedule: Schedule, *, total_steps: int, steps_per_epoch: int | None = None) -> str:
+def to_torch_source(schedule: AnySchedule, *, total_steps: int, steps_per_epoch: int | None = None) -> str:
     """A Python module with `lr_at(step)`, `momentum_at(step)` where driven, and `set_schedule(optimizer, step)`.
 
     Closed forms where the pieces have short ones, and exact tables otherwise. What is written was run and compared with
-    the schedule before it is returned.
+    the schedule before it is returned. For a schedule that answers to a metric, a module with `make_scheduler` and
+    `observe`: see `schedules.feedback_source`.
     """
-    if schedule.needs_metric:
-        raise ScheduleError("schedule", "need a function of the step; this one answers to a metric", schedule.kind)
+    if isinstance(schedule, Feedback):
+        return _answering(schedule, total_steps, steps_per_epoch)
     bound = schedule.bind(total_steps, steps_per_epoch)
     # A table ends with the value held past the horizon, where there is one.
     steps = np.arange(total_steps + (schedule.after != "raise"))
@@ -78,6 +80,19 @@ def to_torch_source(schedule: Schedule, *, total_steps: int, steps_per_epoch: in
         f"TOTAL_STEPS = {total_steps}",
     ]
     return "\n\n".join(head) + "\n\n\n" + "\n\n\n".join([*functions, setter]) + "\n"
+
+
+def _answering(schedule: Feedback, total_steps: int, steps_per_epoch: int | None) -> str:
+    """The rate rises as that of a constant schedule with the same warmup."""
+    warmup_steps = schedule.bind(total_steps, steps_per_epoch).warmup_steps
+    rising = Schedule(lr=schedule.lr, warmup=schedule.warmup)
+    bound = rising.bind(total_steps, steps_per_epoch)
+    values = bound.lr(np.arange(total_steps + 1))
+    return written(
+        schedule,
+        warmup_steps=warmup_steps,
+        ramp=_function(bound, "lr_at", values, lambda frame: _rate(rising, frame)),
+    )
 
 
 def to_csv(bound: BoundSchedule) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from schedules.errors import ScheduleError
 from schedules.piece import Curve, Floats, Frame, Piece
 from schedules.rules import choice, number, whole
-from schedules.tagged import decode, part, tagged
+from schedules.tagged import part, tagged
 from schedules.warmup import Warmup
 
 
@@ -55,7 +55,7 @@ class State:
         return cls(changes=changes, best=None if best is None else _real(best), recent=recent, **counts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Feedback(Piece):
     """What both rules share: which metric is better, the rate's bounds, and binding to a horizon.
 
@@ -197,17 +197,6 @@ class Horizon:
     warmup_steps: float
 
 
-RULES: dict[object, type[ReduceOnPlateau] | type[Greedy]] = {rule.kind: rule for rule in (ReduceOnPlateau, Greedy)}
-
-
-def from_dict(document: Mapping[str, object]) -> ReduceOnPlateau | Greedy:
-    """The feedback schedule that `to_dict` wrote; `ScheduleError` names the path of what is wrong."""
-    kind = document.get("kind")
-    if kind not in RULES:
-        raise ScheduleError("schedule.kind", f"need one of {', '.join(map(str, RULES))}", repr(kind))
-    return decode(RULES[kind], "schedule", document)
-
-
 class BoundFeedback:
     """A feedback schedule in use: `observe` each metric, read `lr`, keep `state` in the checkpoint.
 
@@ -222,6 +211,11 @@ class BoundFeedback:
     @property
     def total_steps(self) -> int:
         return self._horizon.total_steps
+
+    @property
+    def warmup_steps(self) -> float:
+        """The rate follows the warmup's ramp up to this step, and is held between observations from there on."""
+        return self._horizon.warmup_steps
 
     @property
     def state(self) -> dict[str, object]:

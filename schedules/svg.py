@@ -10,7 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedules.errors import ScheduleError
-from schedules.traces import Axis, Curve, Trace, horizon, momentum_axis, number, rate_axis, sample, step_ticks
+from schedules.traces import (
+    UNKNOWN,
+    Axis,
+    Curve,
+    Trace,
+    horizon,
+    known,
+    momentum_axis,
+    number,
+    rate_axis,
+    sample,
+    step_ticks,
+)
 
 # Contrast of at least 3:1 on white and on #0d1117 alike: an <img> cannot know its page's background.
 COLOURS = ("#2f81f7", "#db6d28", "#2da44e", "#bf4fb8", "#b8860b", "#e5534b", "#1b9aaa", "#8072d8")
@@ -41,13 +53,30 @@ class Panel:
 
 
 def svg(bounds: Mapping[str, Curve], *, width: int = 720, height: int = 360, log: bool = False) -> str:
-    """The rates of `bounds` (momentum below where it is driven) as an SVG document of `width` x `height` pixels."""
+    """The rates of `bounds` (momentum below where it is driven) as an SVG document of `width` x `height` pixels.
+
+    Of a schedule that answers to a metric the drawing says so, in words below the others' curves.
+    """
     if not 200 <= width <= 10_000:
         raise ScheduleError("width", "need 200 to 10000 pixels", width)
+    drawn, unknown = known(bounds)
+    words = [f"{name}: {UNKNOWN}" for name in unknown]
+    below = LEGEND_ROW * len(words)
+    if not drawn and words and not below <= height <= 10_000:
+        raise ScheduleError("height", f"need {below} to 10000 pixels for {len(words)} lines of words", height)
+    body, facts = _plot(drawn, width, height, below, log=log) if drawn or not words else ([], "")
+    top = height - below + 8 if drawn else (height - below + LEGEND_ROW) / 2
+    body += [_text((18, top + LEGEND_ROW * index), line, "start") for index, line in enumerate(words)]
+    return _document(body, list(bounds), ". ".join(filter(None, [facts, *words])), (width, height))
+
+
+def _plot(bounds: Mapping[str, Curve], width: int, height: int, below: int, *, log: bool) -> tuple[list[str], str]:
+    """The elements of the drawing, which leaves room `below`, and what it shows in words."""
     rates, momenta = sample(bounds, width * SAMPLES_PER_PIXEL)
-    least = TOP + FOOT + LEGEND_ROW * len(rates) + 100 + (60 if momenta else 0)
+    least = TOP + FOOT + LEGEND_ROW * len(rates) + 100 + (60 if momenta else 0) + below
     if not least <= height <= 10_000:
         raise ScheduleError("height", f"need {least} to 10000 pixels for {len(rates)} curves", height)
+    height -= below
     axes = [rate_axis(rates, log=log, most_ticks=6)] + ([momentum_axis(momenta)] if momenta else [])
     left = 18 + 7 * max(len(number(tick)) for axis in axes for tick in axis.ticks)
     panels = _panels(axes, left, width, height - LEGEND_ROW * len(rates), horizon(bounds))
@@ -58,7 +87,7 @@ def svg(bounds: Mapping[str, Curve], *, width: int = 720, height: int = 360, log
         body += [_path(panel, trace, colours[trace.name]) for trace in traces]
     body += _foot(panels[-1])
     body += _legend(rates, left, height - LEGEND_ROW * len(rates) + 8)
-    return _document(body, rates, (width, height), horizon(bounds), axes[0])
+    return body, _facts(rates, horizon(bounds), axes[0])
 
 
 def _panels(axes: list[Axis], left: float, width: int, height: int, total_steps: int) -> list[Panel]:
@@ -71,19 +100,23 @@ def _panels(axes: list[Axis], left: float, width: int, height: int, total_steps:
     return panels
 
 
-def _document(body: list[str], rates: list[Trace], size: tuple[int, int], total_steps: int, axis: Axis) -> str:
-    title = escape(f"Learning rate of {', '.join(trace.name for trace in rates)}")
-    facts = "; ".join(
+def _facts(rates: list[Trace], total_steps: int, axis: Axis) -> str:
+    curves = "; ".join(
         f"{trace.name}: peak {number(trace.peak)}, last {number(trace.last)} over {trace.total_steps} steps"
         for trace in rates
     )
     scale = f"logarithmic from {number(axis.low)}" if axis.log else "linear"
+    return f"{curves}. {total_steps} steps across, {scale} scale"
+
+
+def _document(body: list[str], names: list[str], facts: str, size: tuple[int, int]) -> str:
+    title = escape(f"Learning rate of {', '.join(names)}")
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}"'
             f' width="{size[0]}" height="{size[1]}" role="img" font-family="{FONT}" font-size="12">',
             f"<title>{title}</title>",
-            f"<desc>{escape(facts)}. {total_steps} steps across, {scale} scale.</desc>",
+            f"<desc>{escape(facts)}.</desc>",
             *body,
             "</svg>",
         ]

@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schedules.errors import ScheduleError
+from schedules.feedback import BoundFeedback
 
 Floats = NDArray[np.float64]
 Steps = NDArray[np.int64]
+
+UNKNOWN = "follows the metric, not known before training"
+"""What is written in the place of a curve that nobody can know yet."""
 
 DECADES_SHOWN = 6
 """A log axis shows at most this many decades below its peak; what lies lower is drawn on the axis."""
@@ -26,6 +30,21 @@ class Curve(Protocol):
     def total_steps(self) -> int: ...
     def lr(self, step: Steps, /) -> Floats: ...
     def momentum(self, step: Steps, /) -> Floats | None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recorded:
+    """Rates that were used: `rates[i]` by update `steps[i]`, straight in between, the last one up to `total_steps`."""
+
+    total_steps: int
+    steps: Steps
+    rates: Floats
+
+    def lr(self, step: Steps, /) -> Floats:
+        return np.interp(step, self.steps, self.rates)
+
+    def momentum(self, step: Steps, /) -> None:
+        """Not recorded: who answers to a metric drives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +77,19 @@ class Axis:
         return (np.log10(np.maximum(values, self.low)) - math.log10(self.low)) / decades
 
 
+def known(bounds: Mapping[str, Curve]) -> tuple[dict[str, Curve], list[str]]:
+    """What can be drawn, and the names of what answers to a metric; draw the latter's run as `Recorded`."""
+    unknown = [name for name, bound in bounds.items() if isinstance(bound, BoundFeedback)]
+    return {name: bound for name, bound in bounds.items() if name not in unknown}, unknown
+
+
 def sample(bounds: Mapping[str, Curve], columns: int) -> tuple[list[Trace], list[Trace]]:
     """The rate of every curve and the momentum of those that drive it, at `columns` steps of the longest horizon."""
     if not bounds:
         raise ScheduleError("bounds", "need at least one schedule", len(bounds))
+    _, unknown = known(bounds)
+    if unknown:
+        raise ScheduleError(f"bounds[{unknown[0]!r}]", "need rates that are known before training", "those of a metric")
     longest = horizon(bounds)
     rates, momenta = [], []
     for name, bound in bounds.items():

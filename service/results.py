@@ -9,15 +9,19 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from contract.studies import BestView, CreateStudy, RangeTestCurve, RangeTestView
-from contract.trials import AttemptView, Curve, Curves, RateCurve, TrialRow, TrialStatus, TrialView
+from contract.trials import AttemptView, Curve, Curves, TrialRow, TrialStatus, TrialView
 from schedules import from_dict
 from schedules.export import to_torch_source
-from service import studies
+from schedules.svg import svg
+from service import rates, studies
 from service.errors import Conflict, NoResultYet, NotFound
 from service.models import Attempt, Point, Trial, Worker
 from service.search.range_curve import analyse
 
 CURVES_SHOWN = 12
+
+FREQUENT = frozenset({"train_loss", "lr"})
+"""What comes with every point."""
 
 
 def trial(session: Session, trial_id: int) -> TrialView:
@@ -83,6 +87,7 @@ def best(session: Session, study_id: int) -> BestView:
     schedule = from_dict(winner.schedule)
     return BestView(
         study_id=study_id,
+        trial_id=winner.id,
         objective=definition.objective,
         entry=entry,
         schedule=schedule,
@@ -112,6 +117,16 @@ def curve(session: Session, trial_id: int, *, points: int) -> Curves:
     if row is None:
         raise NotFound(f"there is no trial {trial_id}")
     return _curves(session, row.study_id, [row], points)
+
+
+def drawing(session: Session, trial_id: int, *, log: bool) -> str:
+    """The rate a trial uses, over its horizon or as far as it is known, as SVG; `Conflict` before it has begun."""
+    row = session.get(Trial, trial_id)
+    if row is None:
+        raise NotFound(f"there is no trial {trial_id}")
+    if row.total_steps is None:
+        raise Conflict(f"trial {trial_id} has not begun: only its worker knows how many steps it takes")
+    return svg({row.family: rates.drawn(row, *_points(session, row))}, log=log)
 
 
 def range_test(session: Session, study_id: int) -> RangeTestView:
@@ -145,16 +160,16 @@ def _range_curve(session: Session, row: Trial) -> RangeTestCurve | None:
     loss = [(step, value["train_loss"]) for step, value in zip(steps, values, strict=True) if "train_loss" in value]
     if not loss or row.total_steps is None:
         return None
-    bound = from_dict(row.schedule).bind(row.total_steps, row.steps_per_epoch)
-    rates = bound.lr(np.array([step for step, _ in loss]) - 1)
-    return RangeTestCurve(trial_id=row.id, seed=row.seed, lr=rates.tolist(), loss=[value for _, value in loss])
+    used = rates.bound(row).lr(np.array([step for step, _ in loss]) - 1)
+    return RangeTestCurve(trial_id=row.id, seed=row.seed, lr=used.tolist(), loss=[value for _, value in loss])
 
 
 def _curves(session: Session, study_id: int, rows: Sequence[Trial], points: int) -> Curves:
+    reported = {row.id: _points(session, row) for row in rows}
     return Curves(
         study_id=study_id,
-        curves=[_metric_curve(session, row, points) for row in rows],
-        rates=[_rate_curve(row, points) for row in rows if row.total_steps is not None],
+        curves=[_metric_curve(row, *reported[row.id], points) for row in rows],
+        rates=[rates.rate_curve(row, *reported[row.id], points) for row in rows if row.total_steps is not None],
     )
 
 
@@ -164,8 +179,7 @@ def _points(session: Session, row: Trial) -> tuple[list[int], list[dict[str, flo
     return [step for step, _ in found], [values for _, values in found]
 
 
-def _metric_curve(session: Session, row: Trial, points: int) -> Curve:
-    steps, values = _points(session, row)
+def _metric_curve(row: Trial, steps: list[int], values: list[dict[str, float]], points: int) -> Curve:
     kept = _thin(values, points)
     names = sorted({name for index in kept for name in values[index]})
     return Curve(
@@ -179,20 +193,7 @@ def _metric_curve(session: Session, row: Trial, points: int) -> Curve:
 
 
 def _thin(values: Sequence[dict[str, float]], points: int) -> list[int]:
-    """Every k-th point, and every point that carries more than the training loss (validations are few)."""
+    """Every k-th point, and every point that carries a metric besides the training loss (validations are few)."""
     stride = max(1, -(-len(values) // points))
-    last = len(values) - 1
-    return [index for index, value in enumerate(values) if index % stride == 0 or index == last or len(value) > 1]
-
-
-def _rate_curve(row: Trial, points: int) -> RateCurve:
-    assert row.total_steps is not None
-    bound = from_dict(row.schedule).bind(row.total_steps, row.steps_per_epoch)
-    steps = np.unique(np.linspace(0, row.total_steps - 1, min(points, row.total_steps)).round().astype(np.int64))
-    momentum = bound.momentum(steps)
-    return RateCurve(
-        trial_id=row.id,
-        steps=steps.tolist(),
-        lr=bound.lr(steps).tolist(),
-        momentum=None if momentum is None else momentum.tolist(),
-    )
+    telling = (index for index, value in enumerate(values) if value.keys() - FREQUENT)
+    return sorted({*range(0, len(values), stride), *telling, *range(len(values))[-1:]})

@@ -20,8 +20,9 @@ from client.display.result import plain
 from contract.errors import FieldError
 from contract.pages import Preview, Proposal
 from contract.studies import CreateStudy
-from schedules import BoundSchedule, ScheduleError
+from schedules import ScheduleError
 from schedules.draw import terminal
+from schedules.traces import Curve
 
 GROUP = "switchback.previews"
 CURVES_IN_A_DRAWING = 4
@@ -76,7 +77,7 @@ def _table(shown: Preview) -> Table:
 def _draw(
     family: str, members: list[Proposal], total: int, steps_per_epoch: int, *, console: Console, log: bool
 ) -> None:
-    curves: dict[str, BoundSchedule] = {}
+    curves: dict[str, Curve] = {}
     for one in members[:CURVES_IN_A_DRAWING]:
         try:
             curves[f"{family} #{one.number}"] = one.schedule.bind(total, steps_per_epoch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
@@ -12,7 +13,9 @@ from client.display.lossplot import loss_plot
 from client.errors import NoResultYet
 from client.studies import StudyClient
 from contract.studies import BestView, LeaderboardEntry, RangeTestView, StudyView
+from contract.trials import RateCurve
 from schedules.draw import terminal
+from schedules.traces import Curve, Recorded
 
 SHOWN = 10
 
@@ -31,20 +34,24 @@ def show_result(client: StudyClient, view: StudyView, console: Console) -> bool:
         console.print(Text("No trial has finished with a value, so there is no winner.", style="yellow"))
         return False
     console.print(leaderboard(client.leaderboard(view.id, limit=SHOWN).items, view.definition.objective))
-    show_best(best, console)
+    # What answers to a metric has no rates but those the trial used.
+    used = client.curves(view.id, trials=[best.trial_id]).rates if best.schedule.needs_metric else []
+    show_best(best, used[0] if used else None, console)
     return True
 
 
-def show_best(best: BestView, console: Console) -> None:
-    """The winner: parameters, metrics of its best trial, its rate drawn, and the code to use it."""
+def show_best(best: BestView, used: RateCurve | None, console: Console) -> None:
+    """The winner: parameters, metrics of its best trial, its rate drawn (`used`, where given), and its code."""
     console.print(Text("winner  ", style="bold").append(_winner(best.entry), style="bold green"))
     seeds = f"{best.entry.complete} seed{'' if best.entry.complete == 1 else 's'}"
     console.print(f"{best.objective.metric}: {words.score(best.entry)}, {seeds}", highlight=False)
     console.print(_metrics(best), highlight=False, soft_wrap=True)
-    bound = best.schedule.bind(best.total_steps, best.steps_per_epoch)
+    curve: Curve = best.schedule.bind(best.total_steps, best.steps_per_epoch)
+    if used is not None:
+        curve = Recorded(best.total_steps, np.array(used.steps, dtype=np.int64), np.array(used.lr))
     width = max(40, min(78, console.width - 2))
     console.print()
-    console.print(Text(terminal({best.entry.family: bound}, width=width, plain=plain(console)), no_wrap=True))
+    console.print(Text(terminal({best.entry.family: curve}, width=width, plain=plain(console)), no_wrap=True))
     console.print()
     show_snippet(best, console)
 

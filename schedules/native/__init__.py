@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from schedules.codec import AnySchedule
 from schedules.cycles import Cycle, Restarts
+from schedules.feedback import Feedback
 from schedules.native.cycles import cycle, one_cycle, restarts
 from schedules.native.decays import once, stable_decay
+from schedules.native.feedback import feedback
 from schedules.native.model import Calls, Facts, NativeCall, gather
 from schedules.one_cycle import OneCycle
-from schedules.schedule import Schedule
 from schedules.shapes import Once, Shape, StableDecay
 
 __all__ = ["NativeCall", "native_call"]
@@ -24,12 +26,16 @@ WRITERS: dict[type[Shape], Callable[[Facts], Calls]] = {
 }
 
 
-def native_call(schedule: Schedule, *, total_steps: int, steps_per_epoch: int | None = None) -> tuple[NativeCall, ...]:
+def native_call(
+    schedule: AnySchedule, *, total_steps: int, steps_per_epoch: int | None = None
+) -> tuple[NativeCall, ...]:
     """The equivalents there are; none for a schedule no library has under one name.
 
     The optimizer is built with `lr` at the peak, unless the call names the rate itself.
     """
     schedule.bind(total_steps, steps_per_epoch)
+    if isinstance(schedule, Feedback):
+        return tuple(feedback(schedule))
     facts = gather(schedule, total_steps, steps_per_epoch)
     if facts is None:
         return ()

@@ -5,7 +5,7 @@ The registry feeds the API, the command line, the reference table and the search
 
 from collections.abc import Mapping
 
-from schedules.presets import curves, cyclic, grammar, monotone, one_cycle, slow, stable
+from schedules.presets import curves, cyclic, feedback, grammar, monotone, one_cycle, slow, stable
 from schedules.presets.common import LR
 from schedules.presets.common import REGISTRY as _REGISTRY
 from schedules.presets.model import Parameter, Preset
@@ -19,6 +19,7 @@ __all__ = [
     "Preset",
     "curves",
     "cyclic",
+    "feedback",
     "grammar",
     "monotone",
     "one_cycle",

@@ -9,10 +9,10 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
+from schedules.codec import AnySchedule
 from schedules.errors import ScheduleError
 from schedules.rules import Flag, Number, OneOf, parse_span
 from schedules.sampling import At, Every, Sampling
-from schedules.schedule import Schedule
 from schedules.span import Span
 
 Kind: TypeAlias = Literal["float", "int", "bool", "choice", "span", "spans", "sampling"]
@@ -23,7 +23,7 @@ Domain: TypeAlias = Mapping[str, object]
 """{"low": .., "high": .., "log": ..} or {"choice": [..]}, as a study's space writes it."""
 
 # What reaches a preset's function are checked values of the kinds above, each under its own name.
-Build: TypeAlias = Callable[..., Schedule]
+Build: TypeAlias = Callable[..., AnySchedule]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ class Preset:
     parameters: tuple[Parameter, ...]
     function: Build = field(repr=False, compare=False)
 
-    def build(self, *, lr: float, **params: object) -> Schedule:
+    def build(self, *, lr: float, **params: object) -> AnySchedule:
         """The schedule with these parameters, the others at their defaults; `ScheduleError` names what is wrong."""
         known = {parameter.name: parameter for parameter in self.parameters}
         for name, value in params.items():
@@ -86,6 +86,11 @@ class Preset:
                 raise ScheduleError(name, f"{self.name} takes {allowed}{hint}", repr(value))
         values = {name: item.check(params.get(name, item.default)) for name, item in known.items()}
         return self.function(Number(above=0).check("lr", lr), **values)
+
+    @property
+    def needs_metric(self) -> bool:
+        """Whether the family answers to a metric, so that its rates are known only once it has been trained with."""
+        return self.build(lr=1.0).needs_metric
 
     @property
     def defaults(self) -> Mapping[str, Value]:

@@ -10,6 +10,8 @@ HEAD = """# Schedule families
 Written from the registry by `make docs`; change it there. Every family takes `lr`, its peak. In a study's space each
 parameter may be a fixed value, `{choice: [...]}`, `{low, high}` or `{low, high, log: true}`; spans are `"5%"`,
 `"500 steps"` or `"5 epochs"`. `step` (`t`) counts updates from 0, `T` is their number, `z = t / T`.
+`reduce_on_plateau` and `greedy` start at `lr` and answer to the validation loss, which a study tells them at each
+epoch's end: nobody can draw them before training.
 `switchback schedules NAME` draws a family.
 """
 

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Response
 from contract.errors import FieldError
 from contract.pages import Page
 from contract.presets import DrawSchedules, ParameterView, PresetView
-from schedules import BoundSchedule, ScheduleError, from_dict
+from schedules import ScheduleError
 from schedules.presets import REGISTRY, Preset
 from schedules.svg import svg
+from schedules.traces import Curve
+from service import results
 from service.api.context import Ctx, Id
-from service.errors import Conflict, InvalidRequest, NotFound
-from service.models import Trial
+from service.errors import InvalidRequest, NotFound
 
 router = APIRouter(tags=["schedules"])
 SVG = {"content": {"image/svg+xml": {}}, "description": "The drawing"}
@@ -41,8 +42,11 @@ def get_schedule(name: str) -> PresetView:
 
 @router.post("/drawings", response_class=SvgResponse, responses={200: SVG})
 def draw_schedules(body: DrawSchedules) -> SvgResponse:
-    """Draw schedules on one plot; momentum below, where one drives it."""
-    bounds: dict[str, BoundSchedule] = {}
+    """Draw schedules on one plot; momentum below, where one drives it.
+
+    What answers to a metric cannot be drawn before training; the plot says so.
+    """
+    bounds: dict[str, Curve] = {}
     for name, schedule in body.schedules.items():
         try:
             bounds[name] = schedule.bind(body.total_steps, body.steps_per_epoch)
@@ -56,15 +60,9 @@ def draw_schedules(body: DrawSchedules) -> SvgResponse:
 
 @router.get("/trials/{trial_id}/schedule.svg", response_class=SvgResponse, responses={200: SVG})
 def draw_trial(trial_id: Id, ctx: Ctx, log: bool = False) -> SvgResponse:
-    """The rate a trial uses, as it was bound to its horizon."""
+    """The rate a trial uses over its horizon; of a schedule that answers to a metric, the rate used so far."""
     with ctx.database.read() as session:
-        trial = session.get(Trial, trial_id)
-        if trial is None:
-            raise NotFound(f"there is no trial {trial_id}")
-        if trial.total_steps is None:
-            raise Conflict(f"trial {trial_id} has not begun: only its worker knows how many steps it takes")
-        bound = from_dict(trial.schedule).bind(trial.total_steps, trial.steps_per_epoch)
-        return SvgResponse(svg({trial.family: bound}, log=log))
+        return SvgResponse(results.drawing(session, trial_id, log=log))
 
 
 def _view(preset: Preset) -> PresetView:
@@ -73,6 +71,7 @@ def _view(preset: Preset) -> PresetView:
         summary=preset.summary,
         formula=preset.formula,
         source=preset.source,
+        needs_metric=preset.needs_metric,
         parameters=[
             ParameterView(
                 name=one.name,

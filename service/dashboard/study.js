@@ -92,7 +92,7 @@ function body(data, { view, picked, pick, more, change }) {
   const style = families(familyNames(study.definition, board.items, curves.curves));
   const available = seriesOf(curves);
   view.series ??= available.size ? firstSeries(available) : null;
-  const rate = best && curves.rates.find((one) => best.entry.trial_ids.includes(one.trial_id));
+  const rate = best && (curves.rates.find((one) => one.trial_id === best.trial_id) ?? curves.rates.find((one) => best.entry.trial_ids.includes(one.trial_id)));
   return [
     best ? winner(best, study, { style, rate, entries: board.items }) : null,
     panels(PREFIX, { ...view, series: view.series ?? "train_loss" }, available, change),

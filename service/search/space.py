@@ -16,7 +16,7 @@ from contract.base import Scalar
 from contract.space import Choice, Domain, Family, Range, Space
 from contract.tasks import Budget, Optimizer, Task
 from contract.trials import Origin
-from schedules import Schedule, ScheduleError, to_dict
+from schedules import AnySchedule, ScheduleError, to_dict
 from schedules.presets import LR, REGISTRY, Parameter, Preset
 from service.search.domains import Bounds, Dimension, Interval, Options
 from service.search.strategy import Params, Proposal, SpaceError
@@ -55,7 +55,7 @@ class Branch:
         """Where the definition gives the domain of a parameter; None when it does not."""
         return next((item.field for item in self.dimensions if item.name == name.partition(".")[0]), None)
 
-    def schedule(self, params: Params) -> Schedule:
+    def schedule(self, params: Params) -> AnySchedule:
         """The schedule at a point; `SpaceError` at this entry when the values do not go together."""
         try:
             return self.preset.build(**_numbers(params))
@@ -95,7 +95,7 @@ def bind(space: Space, task: Task, budget: Budget) -> BoundSpace:
     return BoundSpace(branches)
 
 
-def config_of(schedule: Schedule, params: Params) -> str:
+def config_of(schedule: AnySchedule, params: Params) -> str:
     """What trials that differ only in their seed have in common: sha256 of canonical JSON, its first 16 hex digits."""
     optimizer = {name: params[name] for name in OPTIMIZER if name in params}
     text = json.dumps(

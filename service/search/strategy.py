@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 
 from contract.base import Scalar
 from contract.trials import Origin
-from schedules import Schedule
+from schedules import AnySchedule
 
 Params: TypeAlias = Mapping[str, Scalar]
 
@@ -39,7 +39,7 @@ class Proposal:
     family: str
     params: Params
     config: str
-    schedule: Schedule
+    schedule: AnySchedule
     seed: int
     report_every: int = 0
 

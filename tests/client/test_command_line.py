@@ -155,6 +155,22 @@ def test_the_examples_can_be_previewed(run: Run, name: str) -> None:
     assert "nothing was submitted" in told.stdout
 
 
+def test_preview_draws_what_is_known_and_says_of_what_answers_to_a_metric_that_it_is_not(
+    run: Run, study_file: Callable[..., Path]
+) -> None:
+    told = run("preview", study_file(families="greedy, cosine"))
+    assert re.search("[⠁-⣿]{5}", told.stdout), told.output
+    assert told.stdout.count("follows the metric, not known before training") == 3
+
+
+@pytest.mark.parametrize("name", ["greedy", "reduce_on_plateau"])
+def test_a_family_that_answers_to_a_metric_is_explained_and_not_drawn(run: Run, name: str) -> None:
+    told = run("schedules", name)
+    assert "patience" in told.stdout
+    assert f"{name}: follows the metric, not known before training" in told.stdout
+    assert not re.search("[⠁-⣿]", told.stdout)
+
+
 def test_preview_tells_the_line_of_what_does_not_fit(run: Run, study_file: Callable[..., Path]) -> None:
     told = run("preview", study_file(families="constant, cosinus"))
     assert told.exit_code == 2

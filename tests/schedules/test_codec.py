@@ -61,7 +61,7 @@ def edited(document: dict[str, Any], path: str, value: object) -> dict[str, Any]
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        ("kind", "curve", "schedule.kind: need one of schedule, got 'curve'"),
+        ("kind", "curve", "schedule.kind: need one of greedy, reduce_on_plateau, schedule, got 'curve'"),
         ("lr", ..., "schedule.lr: schedule needs this field, got nothing"),
         ("lr", "0.1", "schedule.lr: need 0 < lr, got '0.1'"),
         ("lr", True, "schedule.lr: need 0 < lr, got True"),

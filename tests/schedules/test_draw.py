@@ -9,12 +9,13 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from schedules import BoundSchedule, Once, OneCycle, Restarts, Schedule, ScheduleError
+from schedules import BoundSchedule, Once, OneCycle, ReduceOnPlateau, Restarts, Schedule, ScheduleError
 from schedules.draw import BRAILLE, terminal
 from schedules.figure import figure
 from schedules.momentum import Against
 from schedules.profiles import Cosine, Exponential, Linear, Steps
 from schedules.svg import COLOURS, INK, _stroke, svg
+from schedules.traces import Recorded
 
 COSINE = Schedule(lr=0.1, shape=Once(profile=Cosine()))
 LINEAR = Schedule(lr=0.08, shape=Once(profile=Linear()))
@@ -215,3 +216,31 @@ def test_an_unknown_backend_is_refused() -> None:
 
 
 LINEAR_TO_NOTHING: BoundSchedule = Schedule(lr=0.1, shape=Once(profile=Linear()), accounting="closed").bind(10)
+
+
+PLATEAU = ReduceOnPlateau(lr=0.1).bind(100)
+
+
+def test_what_answers_to_a_metric_is_named_in_words_below_the_curves_of_the_others() -> None:
+    alone = terminal({"cosine": COSINE.bind(100)})
+    both = terminal({"cosine": COSINE.bind(100), "plateau": PLATEAU})
+    assert both == f"{alone}\nplateau: follows the metric, not known before training"
+    assert terminal({"plateau": PLATEAU}) == "plateau: follows the metric, not known before training"
+
+
+def test_an_svg_has_a_line_of_words_for_each_that_answers_to_a_metric_and_no_curve() -> None:
+    drawing = svg({"cosine": COSINE.bind(100), "plateau": PLATEAU, "greedy": PLATEAU})
+    words = [text.text for text in ET.fromstring(drawing).iter(f"{SVG}text") if "follows" in (text.text or "")]
+    assert [line.partition(":")[0] for line in words if line] == ["plateau", "greedy"]
+    assert drawing.count("<polyline") == 1
+
+
+def test_a_figure_of_what_nobody_knows_yet_is_refused() -> None:
+    with pytest.raises(ScheduleError, match=r"^bounds\['plateau'\]: need rates that are known before training"):
+        figure({"plateau": PLATEAU}, backend="plotly")
+
+
+def test_rates_that_were_recorded_are_drawn_as_any_others() -> None:
+    recorded = Recorded(100, np.array([0, 49, 50, 99]), np.array([0.1, 0.1, 0.01, 0.01]))
+    assert recorded.lr(np.array([0, 20, 49, 50, 99])).tolist() == [0.1, 0.1, 0.1, 0.01, 0.01]
+    assert svg({"plateau": recorded}).count("<polyline") == 1

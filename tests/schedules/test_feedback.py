@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedules import Join, ScheduleError, Span, Warmup, to_dict
-from schedules.feedback import BoundFeedback, Greedy, ReduceOnPlateau, from_dict
+from schedules import Join, ScheduleError, Span, Warmup, from_dict, to_dict
+from schedules.feedback import BoundFeedback, Greedy, ReduceOnPlateau
 
 TRACES = json.loads((Path(__file__).parent / "data" / "golden_schedules.json").read_text())["metric_driven"]
 RISING_AND_FALLING = [3.0, 2.5, 2.5, 2.4, 2.6, math.nan, 2.41, 2.4, 1.0, 1.2, 1.2, math.inf, 1.1, 0.4, 0.5, 0.6] * 3
@@ -144,8 +144,26 @@ def test_json_reads_back_to_an_equal_schedule(schedule: ReduceOnPlateau | Greedy
 
 
 def test_a_document_of_another_kind_is_refused_with_its_path() -> None:
-    with pytest.raises(ScheduleError, match=r"^schedule.kind: need one of reduce_on_plateau, greedy, got 'cosine'"):
-        from_dict({"kind": "cosine"})
+    with pytest.raises(
+        ScheduleError, match=r"^schedule.kind: need one of greedy, reduce_on_plateau, schedule, got 'x'"
+    ):
+        from_dict({"kind": "x"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"patience": -1}, "schedule.patience: need a whole number 0 <= patience, got -1"),
+        ({"shape": {}}, "schedule.shape: unknown field of reduce_on_plateau"),
+        ({"warmup": {"kind": "warmup", "span": "soon"}}, "schedule.warmup.span: need a fraction"),
+        ({"lr": ...}, "schedule.lr: reduce_on_plateau needs this field, got nothing"),
+    ],
+)
+def test_what_is_wrong_with_a_document_is_told_with_its_path_too(change: dict[str, Any], message: str) -> None:
+    document = {"kind": "reduce_on_plateau", "lr": 0.1} | change
+    with pytest.raises(ScheduleError) as refused:
+        from_dict({name: value for name, value in document.items() if value is not ...})
+    assert str(refused.value).startswith(message)
 
 
 def test_a_warmup_runs_in_front_and_what_is_observed_in_it_cuts_nothing() -> None:

@@ -17,7 +17,7 @@ REQUIRED = {
     "constant", "linear", "cosine", "step", "multi_step", "exponential", "polynomial", "rex", "sgdr", "clr_triangular",
     "clr_triangular2", "clr_exp_range", "onecycle", "wsd", "lr_range_test", "fractal_chebyshev", "step_30_60_90",
     "linear_to_zero", "inverse_sqrt", "noam", "tanh", "two_point_linear", "two_point_spline", "slanted_triangular",
-    "grammar",
+    "grammar", "reduce_on_plateau", "greedy",
 }  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_a_default_search_domain_is_a_range_or_a_choice_the_rule_allows(preset: 
 def test_a_parameter_refuses_what_its_rule_excludes(preset: Preset, item: Parameter) -> None:
     wrong: list[Any] = {
         "float": ["0.5", float("nan"), True],
-        "int": [1.5, "2", 0],
+        "int": [1.5, "2", -1],
         "bool": [1, "no"],
         "choice": ["nonsense", 3],
         "span": ["5 minutes", 7.0, True],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -54,3 +55,19 @@ def test_a_schedule_of_an_unknown_kind_is_refused_with_its_path(http: TestClient
     answer = http.post("/api/v1/drawings", json={"schedules": {"a": wrong}, "total_steps": 100})
     assert answer.status_code == 422
     assert "shape.kind" in answer.json()["detail"]
+
+
+PLATEAU = to_dict(REGISTRY["reduce_on_plateau"].build(lr=0.1))
+
+
+def test_the_registry_says_which_families_answer_to_a_metric(http: TestClient) -> None:
+    items = http.get("/api/v1/schedules").json()["items"]
+    assert [item["name"] for item in items if item["needs_metric"]] == ["greedy", "reduce_on_plateau"]
+
+
+@pytest.mark.parametrize("others", [{}, {"cosine": COSINE}])
+def test_a_drawing_says_in_words_what_nobody_can_know_before_training(http: TestClient, others: dict[str, Any]) -> None:
+    answer = http.post("/api/v1/drawings", json={"schedules": others | {"plateau": PLATEAU}, "total_steps": 100})
+    said = " ".join(ET.fromstring(answer.text).itertext())
+    assert "plateau: follows the metric, not known before training" in said
+    assert answer.text.count("<polyline") == len(others)

@@ -51,6 +51,7 @@ class Engine(Protocol):
         """Train the jobs; all but the engine's own faults come out as events.
 
         Jobs are taken from `jobs` one by one as there is room, so that a lazy iterable refills a running engine.
-        Training goes on only while the caller asks for the next event.
+        Training goes on only while the caller asks for the next event. An engine that computes rates before training
+        hands a job that `needs_metric` to `Solo`. Points of such a job carry `lr`, the rate of the last update made.
         """
         ...

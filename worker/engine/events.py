@@ -22,7 +22,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Values measured after `step` updates: `train_loss` is the mean since the last point; all values are finite."""
+    """Values measured after `step` updates: `train_loss` is the mean since the last point; all values are finite.
+
+    Of a job that `needs_metric` there is `lr` too, the rate of the last update made.
+    """
 
     job: int
     step: int

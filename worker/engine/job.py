@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from schedules import Schedule
+from schedules import AnySchedule
 from worker.tasks import Task
 
 
@@ -32,7 +32,7 @@ class Job:
 
     id: int
     task: Task
-    schedule: Schedule
+    schedule: AnySchedule
     optimizer: OptimizerNumbers = field(default_factory=OptimizerNumbers)
     batch_size: int = 64
     label_smoothing: float = 0.0
@@ -40,6 +40,11 @@ class Job:
     steps: int | None = None
     seed: int = 0
     report_every: int = 0
+
+    @property
+    def needs_metric(self) -> bool:
+        """Whether its rates are known only as it trains: no table of them, and no prefix to share, can be computed."""
+        return self.schedule.needs_metric
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None):

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from schedules import Schedule
 from worker.engine.job import Job
 
 # Streams of one seed that must not be correlated: initial weights (and dropout after them), and the order of the data.
@@ -24,14 +25,12 @@ class PlanError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Plan:
-    """`lr[step]` and `momentum[step]` (None: the optimizer keeps its own) are what update `step` uses, float64 [T]."""
+class Horizon:
+    """How many updates there are, and after which of them something is reported."""
 
     total_steps: int
     steps_per_epoch: int
     report_every: int
-    lr: NDArray[np.float64]
-    momentum: NDArray[np.float64] | None
 
     def stops(self) -> Iterator[int]:
         """The steps after which something is reported: every `report_every`, each epoch's end, and the last one."""
@@ -47,23 +46,45 @@ class Plan:
         return step % self.steps_per_epoch == 0 or step == self.total_steps
 
 
-def make_plan(job: Job, examples: int) -> Plan:
-    """Bind the job to `examples` training examples. Raises PlanError, or ScheduleError, when they do not fit."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan(Horizon):
+    """`lr[step]` and `momentum[step]` (None: the optimizer keeps its own) are what update `step` uses, float64 [T]."""
+
+    lr: NDArray[np.float64]
+    momentum: NDArray[np.float64] | None
+
+
+def horizon_of(job: Job, examples: int) -> Horizon:
+    """The job's horizon over `examples` training examples. Raises PlanError when a batch does not fit."""
     if job.batch_size > examples:
         raise PlanError(
             f"batch_size: need at most the {examples} training examples of {job.task.key}, got {job.batch_size}"
         )
-    if job.schedule.needs_metric:
-        raise PlanError(f"schedule: need one that is known before training, got {job.schedule}, which needs a metric")
     steps_per_epoch = examples // job.batch_size
     total = job.steps if job.steps is not None else (job.epochs or 0) * steps_per_epoch
-    bound = job.schedule.bind(total, steps_per_epoch)
-    steps = np.arange(total)
-    momentum = bound.momentum(steps)
-    return Plan(
+    return Horizon(
         total_steps=total,
         steps_per_epoch=steps_per_epoch,
         report_every=job.report_every or max(CLOSEST, -(-total // 100)),
+    )
+
+
+def make_plan(job: Job, examples: int) -> Plan:
+    """Horizon and rates of a job whose rates are known before training. Raises PlanError, or ScheduleError."""
+    if not isinstance(job.schedule, Schedule):
+        raise PlanError(f"schedule: need one that is known before training, got {job.schedule}, which needs a metric")
+    return tabulate(job.schedule, horizon_of(job, examples))
+
+
+def tabulate(schedule: Schedule, horizon: Horizon) -> Plan:
+    """The schedule over the horizon. Raises PlanError, or ScheduleError, when it does not fit."""
+    bound = schedule.bind(horizon.total_steps, horizon.steps_per_epoch)
+    steps = np.arange(horizon.total_steps)
+    momentum = bound.momentum(steps)
+    return Plan(
+        total_steps=horizon.total_steps,
+        steps_per_epoch=horizon.steps_per_epoch,
+        report_every=horizon.report_every,
         lr=_checked("lr", np.asarray(bound.lr(steps), dtype=np.float64)),
         momentum=None if momentum is None else _checked("momentum", np.asarray(momentum, dtype=np.float64)),
     )

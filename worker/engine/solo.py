@@ -45,20 +45,21 @@ class Solo:
         resident(job.task, self._device)  # loaded once for all trials, so none of them is charged for it
         with watch.running():
             training = Training(job, self._device, lambda: not steering.dropped(job.id))
-        plan = training.plan
-        yield Started(job.id, plan.total_steps, plan.steps_per_epoch)
+        horizon, told = training.horizon, training.rates.told
+        yield Started(job.id, horizon.total_steps, horizon.steps_per_epoch)
         values: dict[str, float] = {}
-        for stop in plan.stops():
+        for stop in horizon.stops():
             with watch.running():
                 if not training.advance(stop):
                     break
+                rate = told(stop)
                 values, reason = _look(training)
             if finite := {name: value for name, value in values.items() if isfinite(value)}:
-                yield Points(job.id, stop, finite)
+                yield Points(job.id, stop, finite | rate)
             if reason is not None:
                 yield Diverged(job.id, stop, reason, watch.seconds)
                 return
-        if training.step < plan.total_steps:
+        if training.step < horizon.total_steps:
             yield Dropped(job.id, training.step, watch.seconds)
             return
         with watch.running():
@@ -70,7 +71,7 @@ def _look(training: Training) -> tuple[dict[str, float], str | None]:
     """The values after the updates made so far, and, when training has diverged, how that shows."""
     loss, reason = training.train_loss()
     values = {"train_loss": loss}
-    if reason is not None or not training.plan.validates(training.step):
+    if reason is not None or not training.horizon.validates(training.step):
         return values, reason
     values |= training.validate()
     wrong = [
@@ -78,7 +79,8 @@ def _look(training: Training) -> tuple[dict[str, float], str | None]:
     ]
     if wrong:
         return values, wrong[0]
-    return values, training.overflown() if training.step == training.plan.total_steps else None
+    training.rates.observe(values, training.step)
+    return values, training.overflown() if training.step == training.horizon.total_steps else None
 
 
 class _Watch:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from worker.engine import optimizers
 from worker.engine.job import Job
-from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, make_plan
+from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, horizon_of
 from worker.engine.randomness import RandomStream
+from worker.engine.rates import rates
 from worker.tasks import Split, resident
 
 EXPLODED = 1e4
@@ -28,14 +29,14 @@ class Training:
         """`keep_on` is asked before every update; False ends the training there."""
         self._job, self._device, self._keep_on = job, device, keep_on
         self._data = resident(job.task, device)
-        self.plan = make_plan(job, len(self._data.train))
+        self.horizon = horizon_of(job, len(self._data.train))
+        self.rates = rates(job, self.horizon)
         self._stream = RandomStream(derived_seed(job.seed, WEIGHTS), device)
         with self._stream.active():
             self._model = job.task.model().to(device).train()
-        momentum = job.optimizer.momentum if self.plan.momentum is None else float(self.plan.momentum[0])
-        self._optimizer = optimizers.build(
-            job.optimizer, self._model.parameters(), lr=float(self.plan.lr[0]), momentum=momentum
-        )
+        (lr,), momenta = self.rates.lr(0, 1), self.rates.momentum(0, 1)
+        momentum = job.optimizer.momentum if momenta is None else momenta[0]
+        self._optimizer = optimizers.build(job.optimizer, self._model.parameters(), lr=lr, momentum=momentum)
         self.step = 0
         self._order: tuple[int, Tensor] | None = None
         self._first_loss = torch.zeros((), device=device)
@@ -50,9 +51,9 @@ class Training:
     def _update_until(self, stop: int) -> bool:
         job, model, optimizer, train = self._job, self._model, self._optimizer, self._data.train
         order, size = self._epoch_order(), job.batch_size
-        row = self.step % self.plan.steps_per_epoch * size
-        momenta = None if self.plan.momentum is None else self.plan.momentum[self.step : stop].tolist()
-        for index, lr in enumerate(self.plan.lr[self.step : stop].tolist()):
+        row = self.step % self.horizon.steps_per_epoch * size
+        momenta = self.rates.momentum(self.step, stop)
+        for index, lr in enumerate(self.rates.lr(self.step, stop)):
             if not self._keep_on():
                 return False
             optimizers.set_lr(optimizer, lr)
@@ -116,7 +117,7 @@ class Training:
         return {f"{prefix}_{name}": total / len(split) for name, total in zip(sums, totals, strict=True)}
 
     def _epoch_order(self) -> Tensor:
-        epoch = self.step // self.plan.steps_per_epoch
+        epoch = self.step // self.horizon.steps_per_epoch
         if self._order is None or self._order[0] != epoch:
             order = epoch_order(self._job.seed, epoch, len(self._data.train))
             self._order = (epoch, order.to(self._device))
