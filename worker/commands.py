@@ -51,6 +51,7 @@ OnlyOption = Annotated[
     list[str] | None, typer.Option("--only", help="Offer only tasks that match, such as 'cifar10/*'; several add up.")
 ]
 ListOption = Annotated[bool, typer.Option("--list-tasks", help="Print what can be trained here, and end.")]
+PathArgument = Annotated[str, typer.Argument(metavar="MODULE:NAME", help="The task, as for worker --task.")]
 GraceOption = Annotated[float, typer.Option("--grace", min=0, help="Seconds to finish the trial at hand when stopped.")]
 StallOption = Annotated[
     float, typer.Option("--stall", min=1, help="Seconds without progress until a trial is given up.")
@@ -101,6 +102,29 @@ def worker(
     except SwitchbackError as error:
         _refuse(str(error))
     raise typer.Exit(1 if undelivered else 0)
+
+
+def check_task(path: PathArgument, *, data: DataOption = None) -> None:
+    """Try a task of your own, package.module:name, for two steps, and say what is wrong with it."""
+    _require("torch", "sklearn")
+    from worker.check import check
+    from worker.tasks import TaskError
+    from worker.tasks.registry import own_tasks
+
+    sys.path.append(str(Path.cwd()))
+    try:
+        tasks = own_tasks(path, folder=data)
+    except TaskError as error:
+        _refuse(str(error))
+    wrong = False
+    for key, task in tasks.items():
+        typer.echo(key)
+        for finding in check(task):
+            wrong |= finding.wrong is not None
+            typer.echo(f"  {'ok   ' if finding.wrong is None else 'WRONG'}  {finding.looked_at}")
+            if finding.wrong is not None:
+                typer.echo(f"         {finding.wrong}")
+    raise typer.Exit(1 if wrong else 0)
 
 
 def _registry(tasks: list[str], data: Path | None, download: list[str]) -> Registry:

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
 
-from worker.tasks import downloads, image_folders, offers
+from worker.tasks import downloads, image_folders, offers, zoo
 from worker.tasks.classification import Dataset, Model
 from worker.tasks.digits import DIGITS
 from worker.tasks.models import CNN, MLP
@@ -21,7 +21,6 @@ from worker.tasks.resnet import RESNET20, RESNET38
 from worker.tasks.stdlib_chars import STDLIB_CHARS
 from worker.tasks.task import Task, TaskError
 from worker.tasks.transformers import GPT_SMALL, VIT_SMALL
-from worker.tasks.zoo import ZOO
 
 GROUP = "switchback.tasks"
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}/[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
@@ -117,6 +116,17 @@ def load(path: str) -> object:
     return getattr(found, name)
 
 
+def own_tasks(path: str, *, folder: Path | None = None) -> Mapping[str, Task]:
+    """The tasks that `path` names; of a model or a dataset alone, those it makes with the built-in ones."""
+    own = Registry()
+    own.add(load(path), origin=f"task {path!r}")
+    if tasks := own.tasks():
+        return tasks
+    known = assemble(folder=folder).tasks()
+    made = {key: task for key, task in assemble([path], folder=folder).tasks().items() if key not in known}
+    return {key: task for key, task in made.items() if f"/{zoo.PREFIX}" not in key}
+
+
 def assemble(paths: Iterable[str] = (), *, folder: Path | None = None) -> Registry:
     """The built-in tasks, those of the entry points `switchback.tasks`, and those at `paths`.
 
@@ -125,7 +135,7 @@ def assemble(paths: Iterable[str] = (), *, folder: Path | None = None) -> Regist
     registry = Registry()
     registry.add([DIGITS, SAMPLE_PATCHES, STDLIB_CHARS], origin="built in")
     registry.add([*downloads.datasets(folder), *image_folders.datasets(folder)], origin=f"data folder {folder}")
-    registry.add([MLP, CNN, RESNET20, RESNET38, VIT_SMALL, GPT_SMALL, *ZOO], origin="built in")
+    registry.add([MLP, CNN, RESNET20, RESNET38, VIT_SMALL, GPT_SMALL, *zoo.ZOO], origin="built in")
     for point in entry_points(group=GROUP):
         registry.add(point.load(), origin=f"entry point {point.name!r}")
     for path in paths:
