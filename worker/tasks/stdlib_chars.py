@@ -22,15 +22,40 @@ TOKENS = len(VOCABULARY) + 1
 # Single files in every Python from 3.11 on, in this order, whole files to a part: no line is both learned and tested.
 TRAIN = (
     *("argparse", "ast", "base64", "bdb", "bisect", "calendar", "cmd", "code", "codecs", "codeop", "compileall"),
-    *("configparser", "contextlib", "copy", "csv", "dataclasses", "difflib", "dis", "doctest", "filecmp", "fileinput"),
+    *(
+        "configparser",
+        "contextlib",
+        "copy",
+        "csv",
+        "dataclasses",
+        "difflib",
+        "dis",
+        "doctest",
+        "enum",
+        "filecmp",
+        "fileinput",
+    ),
     *("fractions", "ftplib", "functools", "getopt", "gettext", "glob", "gzip", "hashlib", "heapq", "imaplib"),
-    *("inspect", "locale", "mailbox", "modulefinder", "optparse", "pdb", "pickle", "pickletools", "platform"),
+    *("inspect", "locale", "mailbox", "modulefinder", "ntpath", "optparse", "pdb", "pickle", "pickletools", "platform"),
     *("plistlib", "poplib", "posixpath", "pprint", "pyclbr", "queue", "random", "runpy", "selectors", "shlex"),
-    *("shutil", "site", "smtplib", "socketserver", "ssl", "subprocess", "tarfile", "tempfile", "timeit", "trace"),
+    *(
+        "shutil",
+        "site",
+        "smtplib",
+        "socket",
+        "socketserver",
+        "ssl",
+        "statistics",
+        "subprocess",
+        "tarfile",
+        "tempfile",
+        "timeit",
+        "trace",
+    ),
     *("traceback", "typing", "uuid", "warnings", "weakref", "webbrowser"),
 )
-VALIDATION = ("fnmatch", "ntpath", "sched", "statistics", "tokenize")
-TEST = ("cProfile", "enum", "numbers", "socket", "textwrap")
+VALIDATION = ("fnmatch", "sched", "tokenize")
+TEST = ("cProfile", "numbers", "textwrap")
 
 
 def folder() -> Path:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from worker.tasks import Data, LanguageModelling, TaskError, stdlib_chars
 from worker.tasks.patches import SAMPLE_PATCHES
+from worker.tasks.pixels import NATURAL, standardised
 from worker.tasks.stdlib_chars import LENGTH, STDLIB_CHARS, TOKENS, VOCABULARY, encode
 from worker.tasks.transformers import GPT_SMALL
 
@@ -25,14 +27,17 @@ def characters() -> Data:
     return STDLIB_CHARS.load()
 
 
-def test_patches_come_in_eight_equally_frequent_classes(patches: Data) -> None:
+def test_patches_come_in_twelve_equally_frequent_classes(patches: Data) -> None:
     counts = [part.targets.bincount().tolist() for part in (patches.train, patches.validation, patches.test)]
-    assert counts == [[324] * 8, [108] * 8, [108] * 8]
+    assert counts == [[150] * 12, [50] * 12, [50] * 12]
 
 
-def test_four_patches_in_a_row_are_one_patch_turned_by_quarters(patches: Data) -> None:
-    first = patches.train.inputs[:4]
-    assert all(torch.equal(torch.rot90(first[0], turn, (1, 2)), first[turn]) for turn in range(4))
+def test_patches_are_cut_from_the_photographs_where_their_class_says(patches: Data) -> None:
+    photographs = load_sample_images().images
+    block = photographs[1][64 * 5 : 64 * 6, 64 * 9 : 64 * 10]  # its lower right block: (3 * 5 + 9) mod 5 = 4, test
+    corner = standardised(torch.tensor(block[:32, :32]).permute(2, 0, 1).unsqueeze(0), *NATURAL)[0]
+    found = (patches.test.inputs == corner).flatten(1).all(dim=1)
+    assert patches.test.targets[found].tolist() == [11]
 
 
 def test_no_patch_is_in_two_parts(patches: Data) -> None:
