@@ -1,4 +1,4 @@
-"""What the command line can do where the worker is installed: worker."""
+"""What the command line can do where the worker is installed: worker, check-task."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ import typer
 
 if TYPE_CHECKING:
     from worker.agent import Agent, Settings
+    from worker.tasks import Registry
 
 logger = logging.getLogger(__name__)
+
+MOST_TASKS = 1_000
+"""As many as a claim may name."""
 
 DEFAULT_URL = "http://127.0.0.1:8765"
 
@@ -37,6 +41,17 @@ ThreadsOption = Annotated[
 TaskOption = Annotated[
     list[str] | None, typer.Option("--task", help="Your own task, package.module:name; may be given several times.")
 ]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", envvar="SWITCHBACK_DATA", help="Folder of the datasets that are files.")
+]
+DownloadOption = Annotated[
+    list[str] | None, typer.Option("--download", help="Fetch this dataset into the folder first: cifar10, mnist, ...")
+]
+OnlyOption = Annotated[
+    list[str] | None, typer.Option("--only", help="Offer only tasks that match, such as 'cifar10/*'; several add up.")
+]
+ListOption = Annotated[bool, typer.Option("--list-tasks", help="Print what can be trained here, and end.")]
+PathArgument = Annotated[str, typer.Argument(metavar="MODULE:NAME", help="The task, as for worker --task.")]
 GraceOption = Annotated[float, typer.Option("--grace", min=0, help="Seconds to finish the trial at hand when stopped.")]
 StallOption = Annotated[
     float, typer.Option("--stall", min=1, help="Seconds without progress until a trial is given up.")
@@ -55,6 +70,10 @@ def worker(
     device: DeviceOption = None,
     threads: ThreadsOption = 1,
     task: TaskOption = None,
+    data: DataOption = None,
+    download: DownloadOption = None,
+    only: OnlyOption = None,
+    list_tasks: ListOption = False,
     grace: GraceOption = 30.0,
     stall: StallOption = 600.0,
     max_trials: MaxTrialsOption = None,
@@ -69,7 +88,12 @@ def worker(
 
     try:
         settings = Settings(grace_s=grace, stall_s=stall, max_trials=max_trials, exit_when_idle_s=exit_when_idle)
-        agent = _agent(url, name, settings, device=device, threads=threads, tasks=task or [])
+        registry = _registry(task or [], data, download or [])
+        keys = sorted(registry.tasks(only or []))
+        if list_tasks:
+            _list(registry, keys)
+            return
+        agent = _agent(url, name, settings, registry, device=device, threads=threads, keys=keys)
     except ValueError as error:
         _refuse(str(error))
     _drain_on_signals(agent)
@@ -80,8 +104,59 @@ def worker(
     raise typer.Exit(1 if undelivered else 0)
 
 
+def check_task(path: PathArgument, *, data: DataOption = None) -> None:
+    """Try a task of your own, package.module:name, for two steps, and say what is wrong with it."""
+    _require("torch", "sklearn")
+    from worker.check import check
+    from worker.tasks import TaskError
+    from worker.tasks.registry import own_tasks
+
+    sys.path.append(str(Path.cwd()))
+    try:
+        tasks = own_tasks(path, folder=data)
+    except TaskError as error:
+        _refuse(str(error))
+    wrong = False
+    for key, task in tasks.items():
+        typer.echo(key)
+        for finding in check(task):
+            wrong |= finding.wrong is not None
+            typer.echo(f"  {'ok   ' if finding.wrong is None else 'WRONG'}  {finding.looked_at}")
+            if finding.wrong is not None:
+                typer.echo(f"         {finding.wrong}")
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _registry(tasks: list[str], data: Path | None, download: list[str]) -> Registry:
+    from worker.tasks import assemble, downloads
+
+    if tasks:
+        sys.path.append(str(Path.cwd()))  # a task of one's own is found where one stands
+    for dataset in download:
+        downloads.fetch(dataset, data)
+    return assemble(tasks, folder=data)
+
+
+def _list(registry: Registry, keys: list[str]) -> None:
+    from worker.tasks import offers
+
+    typer.echo(f"{len(keys)} tasks are offered:")
+    for line in offers.lines(keys):
+        typer.echo(f"  {line}")
+    typer.echo("Not offered:")
+    for refusal in registry.refused():
+        typer.echo(f"  {refusal}")
+
+
 def _agent(
-    url: str, name: str | None, settings: Settings, *, device: str | None, threads: int, tasks: list[str]
+    url: str,
+    name: str | None,
+    settings: Settings,
+    registry: Registry,
+    *,
+    device: str | None,
+    threads: int,
+    keys: list[str],
 ) -> Agent:
     import torch
 
@@ -89,12 +164,11 @@ def _agent(
     from contract.leases import WorkerInfo
     from worker.agent import Agent
     from worker.engine import Solo, devices
-    from worker.tasks import assemble
+    from worker.tasks import offers
 
+    if len(keys) > MOST_TASKS:
+        raise ValueError(f"only: need patterns that leave at most {MOST_TASKS} tasks to offer, got {len(keys)}")
     client = LeaseClient(url)
-    if tasks:
-        sys.path.append(str(Path.cwd()))  # a task of one's own is found where one stands
-    registry = assemble(tasks)
     chosen = devices.choose(device)
     torch.set_num_threads(threads)
     info = WorkerInfo(
@@ -102,9 +176,9 @@ def _agent(
         name=name or f"{socket.gethostname()[:100]}-{os.getpid()}",
         device=devices.describe(chosen)[:120],
         version=version("switchback"),
-        tasks=sorted(registry.tasks()),
+        tasks=keys,
     )
-    logger.info("worker %s on %s trains %s", info.name, info.device, ", ".join(info.tasks))
+    logger.info("worker %s on %s trains %s", info.name, info.device, "; ".join(offers.lines(keys)))
     return Agent(client, info, engine=Solo(chosen), registry=registry, settings=settings)
 
 

@@ -35,6 +35,9 @@ COMMANDS = {
     "up": Entry("service.commands:up", "Run everything on this machine: service, dashboard and workers.", "service"),
     "serve": Entry("service.commands:serve", "Run the service and its dashboard.", "service"),
     "worker": Entry("worker.commands:worker", "Train trials on this machine.", "worker"),
+    "check-task": Entry(
+        "worker.commands:check_task", "Try a task of your own, and say what is wrong with it.", "worker"
+    ),
 }
 NEEDED = {"service": ("fastapi", "sqlalchemy"), "worker": ("torch",)}
 """By extra, distributions without which none of its commands can run; looked for without being imported."""

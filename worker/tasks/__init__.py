@@ -1,13 +1,15 @@
 """What can be trained: datasets, models and tasks, with the registry that names them."""
 
 from worker.tasks.classification import Classification, Dataset, Model, Signature
-from worker.tasks.registry import Registry, TaskError, assemble
-from worker.tasks.task import Data, Split, Task, resident
+from worker.tasks.language import LanguageModelling
+from worker.tasks.registry import Registry, assemble
+from worker.tasks.task import Data, Split, Task, TaskError, resident
 
 __all__ = [
     "Classification",
     "Data",
     "Dataset",
+    "LanguageModelling",
     "Model",
     "Registry",
     "Signature",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from torch import nn
 
-from worker.tasks.classification import Model, Signature
+from worker.tasks.classification import Model, Refusal, Signature, reads_images
 
 
 def mlp(signature: Signature) -> nn.Module:
@@ -21,8 +22,6 @@ def mlp(signature: Signature) -> nn.Module:
 
 def cnn(signature: Signature) -> nn.Module:
     """Three 3 x 3 convolutions with batch normalisation (16, 32, 32 channels), pooling, and a linear layer."""
-    if len(signature.shape) != 3 or min(signature.shape[1:]) < 4:
-        raise ValueError(f"cnn: need examples of shape [channels, height >= 4, width >= 4], got {signature.shape}")
     channels = signature.shape[0]
     return nn.Sequential(
         *_block(channels, 16),
@@ -35,10 +34,23 @@ def cnn(signature: Signature) -> nn.Module:
     )
 
 
+def at_least(side: int) -> Callable[[Signature], Refusal]:
+    """The rule of a model that pools or strides: images whose height and width are no smaller."""
+
+    def misfit(signature: Signature) -> Refusal:
+        if (refusal := reads_images(signature)) is not None:
+            return refusal
+        if len(signature.shape) != 3 or min(signature.shape[1:]) < side:
+            return f"reads images [channels, height >= {side}, width >= {side}], got {signature}"
+        return None
+
+    return misfit
+
+
 def _block(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     # The normalisation has its own shift, so the convolution's would be a parameter without effect.
     return (nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 MLP = Model("mlp", mlp)
-CNN = Model("cnn", cnn)
+CNN = Model("cnn", cnn, at_least(4))

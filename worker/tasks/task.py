@@ -10,6 +10,10 @@ import torch
 from torch import Tensor, nn
 
 
+class TaskError(ValueError):
+    """A task, dataset or model that cannot be registered, is not registered, or cannot be provided on this machine."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
     """Examples and their targets; row i of one belongs to row i of the other."""
@@ -72,5 +76,10 @@ class Task(Protocol):
 
 @lru_cache(maxsize=8)
 def resident(task: Task, device: torch.device) -> Data:
-    """The task's data on the device, moved there once."""
-    return task.data().to(device)
+    """The task's data on the device, moved there once; tasks that return the same `Data` share the copy."""
+    return _moved(task.data(), device)
+
+
+@lru_cache(maxsize=8)
+def _moved(data: Data, device: torch.device) -> Data:
+    return data.to(device)

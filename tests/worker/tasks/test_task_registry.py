@@ -98,8 +98,8 @@ def test_a_name_is_registered_once() -> None:
         registry.add(module.DIGITS, origin="test")
 
 
-def test_an_unknown_task_is_refused_naming_those_there_are() -> None:
-    with pytest.raises(TaskError, match="need one of digits/cnn, digits/mlp, got 'digits/vit'"):
+def test_an_unknown_task_is_refused_naming_the_closest_there_are() -> None:
+    with pytest.raises(TaskError, match="got 'digits/vit'; did you mean digits/vit_small"):
         assemble().task("digits/vit")
 
 
