@@ -13,12 +13,14 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from worker.agent import Agent, Settings
+    from worker.engine import Engine
+    from worker.engine.choice import EngineName
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,13 @@ ThreadsOption = Annotated[
 TaskOption = Annotated[
     list[str] | None, typer.Option("--task", help="Your own task, package.module:name; may be given several times.")
 ]
+EngineOption = Annotated[
+    Literal["auto", "solo", "lanes"],
+    typer.Option("--engine", help="auto trains as one batched model what can be; solo trains one trial at a time."),
+]
+LanesOption = Annotated[
+    int | None, typer.Option("--lanes", min=1, max=1024, help="Trials trained together; left out, the device decides.")
+]
 GraceOption = Annotated[float, typer.Option("--grace", min=0, help="Seconds to finish the trial at hand when stopped.")]
 StallOption = Annotated[
     float, typer.Option("--stall", min=1, help="Seconds without progress until a trial is given up.")
@@ -54,6 +63,8 @@ def worker(
     name: NameOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = 1,
+    engine: EngineOption = "auto",
+    lanes: LanesOption = None,
     task: TaskOption = None,
     grace: GraceOption = 30.0,
     stall: StallOption = 600.0,
@@ -69,7 +80,7 @@ def worker(
 
     try:
         settings = Settings(grace_s=grace, stall_s=stall, max_trials=max_trials, exit_when_idle_s=exit_when_idle)
-        agent = _agent(url, name, settings, device=device, threads=threads, tasks=task or [])
+        agent = _agent(url, name, settings, engine=_engine(engine, device, lanes, threads), tasks=task or [])
     except ValueError as error:
         _refuse(str(error))
     _drain_on_signals(agent)
@@ -80,32 +91,38 @@ def worker(
     raise typer.Exit(1 if undelivered else 0)
 
 
-def _agent(
-    url: str, name: str | None, settings: Settings, *, device: str | None, threads: int, tasks: list[str]
-) -> Agent:
+def _engine(name: EngineName, device: str | None, lanes: int | None, threads: int) -> Engine:
     import torch
 
+    from worker.engine import choice, devices
+
+    chosen = devices.choose(device)
+    torch.set_num_threads(threads)
+    return choice.engine(name, chosen, lanes=lanes)
+
+
+def _agent(url: str, name: str | None, settings: Settings, *, engine: Engine, tasks: list[str]) -> Agent:
     from client.leases import LeaseClient
     from contract.leases import WorkerInfo
     from worker.agent import Agent
-    from worker.engine import Solo, devices
+    from worker.engine import devices
     from worker.tasks import assemble
 
     client = LeaseClient(url)
     if tasks:
         sys.path.append(str(Path.cwd()))  # a task of one's own is found where one stands
     registry = assemble(tasks)
-    chosen = devices.choose(device)
-    torch.set_num_threads(threads)
     info = WorkerInfo(
         id=_identity(),
         name=name or f"{socket.gethostname()[:100]}-{os.getpid()}",
-        device=devices.describe(chosen)[:120],
+        device=devices.describe(engine.device)[:120],
         version=version("switchback"),
         tasks=sorted(registry.tasks()),
     )
-    logger.info("worker %s on %s trains %s", info.name, info.device, ", ".join(info.tasks))
-    return Agent(client, info, engine=Solo(chosen), registry=registry, settings=settings)
+    logger.info(
+        "worker %s on %s trains %s, %d at a time", info.name, info.device, ", ".join(info.tasks), engine.capacity
+    )
+    return Agent(client, info, engine=engine, registry=registry, settings=settings)
 
 
 def _drain_on_signals(agent: Agent) -> None:

@@ -26,8 +26,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def to(self, device: torch.device) -> Split:
-        return Split(self.inputs.to(device), self.targets.to(device))
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Split:
+        """`dtype` is what inputs of floating point become; None leaves them."""
+        kind = dtype if self.inputs.is_floating_point() else None
+        return Split(self.inputs.to(device=device, dtype=kind), self.targets.to(device))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +40,8 @@ class Data:
     validation: Split
     test: Split
 
-    def to(self, device: torch.device) -> Data:
-        return Data(self.train.to(device), self.validation.to(device), self.test.to(device))
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Data:
+        return Data(*(part.to(device, dtype) for part in (self.train, self.validation, self.test)))
 
 
 @runtime_checkable
@@ -70,7 +72,11 @@ class Task(Protocol):
         ...
 
 
+def resident(task: Task, device: torch.device, dtype: torch.dtype | None = None) -> Data:
+    """The task's data on the device, moved there once; `dtype` as in `Split.to`."""
+    return _resident(task, device, dtype)
+
+
 @lru_cache(maxsize=8)
-def resident(task: Task, device: torch.device) -> Data:
-    """The task's data on the device, moved there once."""
-    return task.data().to(device)
+def _resident(task: Task, device: torch.device, dtype: torch.dtype | None) -> Data:
+    return task.data().to(device, dtype)
