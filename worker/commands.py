@@ -94,9 +94,11 @@ def worker(
 def _engine(name: EngineName, device: str | None, lanes: int | None, threads: int) -> Engine:
     import torch
 
-    from worker.engine import choice, devices
+    from worker.engine import choice, devices, memory
 
     chosen = devices.choose(device)
+    if chosen.type == "cpu":
+        memory.keep_freed()
     torch.set_num_threads(threads)
     return choice.engine(name, chosen, lanes=lanes)
 

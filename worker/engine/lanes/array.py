@@ -19,6 +19,10 @@ from worker.tasks import Data, Split
 LEAST = 2
 """Kernels choose another order of summing for one lane alone, so one lane is trained beside a copy of itself."""
 
+ALIGNED = 32
+"""A lane's parameters begin at a multiple of so many numbers: products may round as their operands are aligned, and a
+lane must not change when it moves up to the place of one that left."""
+
 EVALUATION_BATCH = 512
 
 
@@ -32,6 +36,7 @@ class Array:
         self.rows: list[Row] = []
         self.job, self.stack = first.job, first.stack
         self._data, self._device, self._dtype = data, device, dtype
+        self._spare = -sum(shape.numel() for shape in first.stack.parameters) % ALIGNED
         self._rule = rules.rule(first.job.optimizer)
         self._orders: dict[tuple[int, int], Tensor] = {}
         # [K, P] parameters, the moments alike, [K] losses since the last look, [K] first losses, buffers [K, ...].
@@ -71,9 +76,10 @@ class Array:
             row.count(done)
 
     def losses(self) -> list[tuple[float, float]]:
-        """Of each lane, the sum of the losses since `forget`, and the loss of its first batch."""
+        """Of each lane, the sum of its batches' mean losses since `forget`, and the mean loss of its first batch."""
         both = torch.stack([self._sums, self._first], dim=1)[: len(self.rows)].tolist()
-        return [(total, first) for total, first in both]
+        size = self.job.batch_size
+        return [(total / size, first / size) for total, first in both]
 
     def forget(self, rows: Sequence[Row]) -> None:
         """Begin the sums of these lanes anew."""
@@ -98,22 +104,20 @@ class Array:
             len(index),
             training=False,
         )
-        sums = torch.zeros(2, len(index), device=self._device, dtype=self._dtype)
+        sums: list[dict[str, Tensor]] = [{} for _ in rows]
         for start in range(0, len(split), EVALUATION_BATCH):
             part = slice(start, start + EVALUATION_BATCH)
-            sums += self._measured(self.stack(shared(split.inputs[part]), state), split.targets[part])
-        means = (sums / len(split)).t().tolist()[: len(rows)]
-        return [{f"{prefix}_loss": loss, f"{prefix}_accuracy": accuracy} for loss, accuracy in means]
-
-    def _measured(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Loss and right answers of each lane, summed, [2, K]."""
-        lanes = targets.expand(len(outputs), -1)
-        losses = functional.cross_entropy(outputs.flatten(0, 1), lanes.flatten(), reduction="none")
-        right = (outputs.argmax(dim=-1) == lanes).sum(dim=1)
-        return torch.stack([losses.view(lanes.shape).sum(dim=1), right.to(self._dtype)])
+            outputs = self.stack(shared(split.inputs[part]), state)
+            for mine, own_outputs in zip(sums, outputs.unbind(), strict=False):
+                # Lane by lane, as solo does: over all rows of all lanes at once, a lane's place would show in the last bit.
+                for name, value in self.job.task.metrics(own_outputs.contiguous(), split.targets[part]).items():
+                    mine[name] = mine.get(name, 0) + value.to(self._dtype)
+        names, size = list(sums[0]), len(split)
+        totals = torch.stack([torch.stack([mine[name] for name in names]) for mine in sums]).tolist()
+        return [{f"{prefix}_{name}": total / size for name, total in zip(names, row, strict=True)} for row in totals]
 
     def _update(self, rows: Tensor, numbers: Tensor, *, one_batch: bool) -> Tensor:
-        """One update of every lane; the losses before it, [K]."""
+        """One update of every lane; the losses before it, summed over the batch, [K]."""
         train, lanes = self._data.train, self._lanes
         inputs, targets = train.inputs[rows], train.targets[rows]
         state = State(self._leaves, self._buffers, lanes, training=True)
@@ -124,17 +128,16 @@ class Array:
             reduction="none",
             label_smoothing=self.job.label_smoothing,
         )
-        losses = each.view(lanes, -1).mean(dim=1)
-        # Summed, not averaged, over lanes: each lane's gradient is that of its own loss.
-        found = torch.autograd.grad(losses.sum(), self._leaves)
+        # Summed, not averaged, over lanes: each lane's gradient is that of its own mean loss.
+        found = torch.autograd.grad(each.sum() / self.job.batch_size, self._leaves)
         with torch.no_grad():
-            torch.cat([gradient.flatten(1) for gradient in found], dim=1, out=self._gradients)
+            torch.cat([*(gradient.flatten(1) for gradient in found), self._blank], dim=1, out=self._gradients)
             self._rule.update(self._parameters, self._gradients, self._moments, numbers.unbind())
-        return losses.detach()
+        return each.detach().view(lanes, -1).sum(dim=1)
 
     def _fresh(self, row: Row) -> list[Tensor]:
         """One lane's state before its first update, in the order of `_state`."""
-        parameters = flat(row.weights.parameters).to(self._device, self._dtype)
+        parameters = flat(row.weights.parameters, self._spare).to(self._device, self._dtype)
         moments = [torch.zeros_like(parameters) for _ in range(self._rule.moments)]
         nothing = torch.zeros((), device=self._device, dtype=self._dtype)
         buffers = [buffer.to(self._device, self._dtype) for buffer in row.weights.buffers]
@@ -149,8 +152,9 @@ class Array:
         self._parameters, self._moments = self._state[0], self._state[1 : 1 + moments]
         self._buffers = self._state[3 + moments :]
         self._gradients = torch.empty_like(self._parameters)
+        self._blank = self._parameters.new_zeros(self._lanes, self._spare)
         sizes = [shape.numel() for shape in self.stack.parameters]
-        parts = torch.split(self._parameters, sizes, dim=1)
+        *parts, _ = torch.split(self._parameters, [*sizes, self._spare], dim=1)
         # Leaves of autograd that are views: an update of the whole is an update of each.
         self._leaves = [
             part.view(self._lanes, *shape).detach().requires_grad_()

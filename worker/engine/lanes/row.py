@@ -82,8 +82,6 @@ def prepare(job: Job, data: Data) -> Row:
     task = job.task
     if not isinstance(task, Classification) or type(task).loss is not Classification.loss:
         raise UnsuitedError("the task computes a loss of its own")
-    if type(task).metrics is not Classification.metrics:
-        raise UnsuitedError("the task computes metrics of its own")
     if not data.train.inputs.is_floating_point():
         raise UnsuitedError(f"the inputs are {data.train.inputs.dtype}")
     plan = make_plan(job, len(data.train))
@@ -106,6 +104,6 @@ def prepare(job: Job, data: Data) -> Row:
     )
 
 
-def flat(tensors: tuple[Tensor, ...]) -> Tensor:
-    """All of them as one vector, in the order of the slots."""
-    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+def flat(tensors: tuple[Tensor, ...], spare: int) -> Tensor:
+    """All of them as one vector, in the order of the slots, and so many zeros behind them."""
+    return torch.cat([*(tensor.reshape(-1) for tensor in tensors), torch.zeros(spare)])
