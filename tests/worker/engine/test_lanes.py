@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from lane_jobs import CPU, TASKS, curves, job, train
+from lane_jobs import CPU, curves, job, train
 from torch import nn
 
 from schedules.presets import REGISTRY
-from worker.engine import Dropped, Failed, Finished, Job, Lanes, OptimizerNumbers, Started, Steering
+from worker.engine import Dropped, Failed, Finished, Job, Lanes, Started, Steering
 from worker.engine.choice import engine
 from worker.engine.lanes.admission import Admission
 from worker.engine.lanes.convert import UnsuitedError
 from worker.tasks import Classification, Model
 from worker.tasks.digits import DIGITS
+from worker.tasks.models import mlp
 
 
 def task(*layers: Callable[[], nn.Module]) -> Classification:
@@ -93,13 +95,12 @@ def test_layers_that_share_weights_or_have_hooks_are_refused() -> None:
 
 def test_a_model_whose_layers_tell_less_than_it_does_is_caught_by_comparison() -> None:
     def changed() -> nn.Module:
-        layer = nn.Linear(64, 10)
-        plain = layer.forward
-        layer.forward = lambda inputs: plain(inputs).square()  # type: ignore[method-assign]  # what users do
+        layer = nn.ReLU()
+        layer.forward = torch.square  # type: ignore[method-assign]  # what some users do
         return layer
 
     with pytest.raises(UnsuitedError, match="outputs differ from the plain one's"):
-        admit(nn.Flatten, changed)
+        admit(nn.Flatten, changed, lambda: nn.Linear(64, 10))
 
 
 def test_a_model_that_cannot_be_a_lane_is_trained_by_solo_and_the_log_says_why(
@@ -120,11 +121,12 @@ class OwnLoss(Classification):
 
 
 def test_a_loss_of_the_tasks_own_and_a_momentum_through_zero_are_left_to_solo() -> None:
+    zero = REGISTRY["onecycle"].build(lr=0.1, low_momentum=0.0, anneal="linear")
     given = [
-        job(0, task=OwnLoss(DIGITS, TASKS.task("digits/mlp").architecture), steps=4),  # type: ignore[attr-defined]  # it is a Classification
-        job(1, steps=4, schedule=REGISTRY["onecycle"].build(lr=0.1, low_momentum=0.0)),
+        job(0, task=OwnLoss(DIGITS, Model("mlp", mlp)), steps=4),
+        job(1, optimizer="sgd", steps=10),
     ]
-    events = train(Lanes(CPU), *given)
+    events = train(Lanes(CPU), given[0], replace(given[1], schedule=zero))
     assert [event.engine for event in events if isinstance(event, Started)] == ["solo", "solo"]
 
 

@@ -67,7 +67,8 @@ def _plain(model: nn.Module, inputs: Tensor) -> list[Tensor]:
     outputs = model(inputs)
     outputs.square().sum().backward()
     for parameter in model.parameters():
-        assert parameter.grad is not None
+        if parameter.grad is None:
+            raise UnsuitedError("a parameter has no gradient, which torch.optim would leave alone")
         parameter.data = parameter.grad
     weights = convert(model)[1]
     return [outputs.detach(), *weights.parameters, *weights.buffers]

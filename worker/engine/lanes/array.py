@@ -23,7 +23,7 @@ ALIGNED = 32
 """A lane's parameters begin at a multiple of so many numbers: products may round as their operands are aligned, and a
 lane must not change when it moves up to the place of one that left."""
 
-EVALUATION_BATCH = 512
+EVALUATION_BATCH = 2_048
 
 
 class Array:
@@ -94,27 +94,32 @@ class Array:
 
     @torch.no_grad()
     def evaluate(self, rows: Sequence[Row], split: Split, prefix: str) -> list[dict[str, float]]:
-        """Of each of `rows`, means over the examples of the split, in evaluation mode."""
-        index = [self.rows.index(row) for row in rows]
-        index += index[:1] * (LEAST - len(index))
-        everyone = index == list(range(self._lanes))
-        state = State(
-            [leaf if everyone else leaf[index] for leaf in self._leaves],
-            [buffer if everyone else buffer[index] for buffer in self._buffers],
-            len(index),
-            training=False,
-        )
-        sums: list[dict[str, Tensor]] = [{} for _ in rows]
-        for start in range(0, len(split), EVALUATION_BATCH):
-            part = slice(start, start + EVALUATION_BATCH)
-            outputs = self.stack(shared(split.inputs[part]), state)
-            for mine, own_outputs in zip(sums, outputs.unbind(), strict=False):
-                # Lane by lane, as solo does: over all rows of all lanes at once, a lane's place would show in the last bit.
-                for name, value in self.job.task.metrics(own_outputs.contiguous(), split.targets[part]).items():
-                    mine[name] = mine.get(name, 0) + value.to(self._dtype)
+        """Of each of `rows`, means over the examples of the split, in evaluation mode.
+
+        Lane by lane: over so many examples, matrix products of several lanes round as their number is.
+        """
+        sums: list[dict[str, Tensor]] = []
+        for place in [self.rows.index(row) for row in rows]:
+            state = State(
+                [leaf[place : place + 1].clone() for leaf in self._leaves],
+                [buffer[place : place + 1].clone() for buffer in self._buffers],
+                1,
+                training=False,
+            )
+            sums.append(self._summed(state, split))
         names, size = list(sums[0]), len(split)
         totals = torch.stack([torch.stack([mine[name] for name in names]) for mine in sums]).tolist()
         return [{f"{prefix}_{name}": total / size for name, total in zip(names, row, strict=True)} for row in totals]
+
+    def _summed(self, state: State, split: Split) -> dict[str, Tensor]:
+        """The metrics of one lane, summed over the split."""
+        sums: dict[str, Tensor] = {}
+        for start in range(0, len(split), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
+            (outputs,) = self.stack(shared(split.inputs[part]), state).unbind()
+            measured = self.job.task.metrics(outputs, split.targets[part])
+            sums = {name: sums.get(name, 0) + value.to(self._dtype) for name, value in measured.items()}
+        return sums
 
     def _update(self, rows: Tensor, numbers: Tensor, *, one_batch: bool) -> Tensor:
         """One update of every lane; the losses before it, summed over the batch, [K]."""
