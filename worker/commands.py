@@ -13,12 +13,14 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
     from worker.agent import Agent, Settings
+    from worker.engine import Engine
+    from worker.engine.choice import EngineName
     from worker.tasks import Registry
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,13 @@ OnlyOption = Annotated[
 ]
 ListOption = Annotated[bool, typer.Option("--list-tasks", help="Print what can be trained here, and end.")]
 PathArgument = Annotated[str, typer.Argument(metavar="MODULE:NAME", help="The task, as for worker --task.")]
+EngineOption = Annotated[
+    Literal["auto", "solo", "lanes"],
+    typer.Option("--engine", help="solo: one trial at a time; auto, lanes: as one batched model what can be (new)."),
+]
+LanesOption = Annotated[
+    int | None, typer.Option("--lanes", min=1, max=1024, help="Trials trained together; left out, the device decides.")
+]
 GraceOption = Annotated[float, typer.Option("--grace", min=0, help="Seconds to finish the trial at hand when stopped.")]
 StallOption = Annotated[
     float, typer.Option("--stall", min=1, help="Seconds without progress until a trial is given up.")
@@ -69,6 +78,8 @@ def worker(
     name: NameOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = 1,
+    engine: EngineOption = "solo",
+    lanes: LanesOption = None,
     task: TaskOption = None,
     data: DataOption = None,
     download: DownloadOption = None,
@@ -93,7 +104,7 @@ def worker(
         if list_tasks:
             _list(registry, keys)
             return
-        agent = _agent(url, name, settings, registry, device=device, threads=threads, keys=keys)
+        agent = _agent(url, name, settings, registry, engine=_engine(engine, device, lanes, threads), keys=keys)
     except ValueError as error:
         _refuse(str(error))
     _drain_on_signals(agent)
@@ -148,38 +159,39 @@ def _list(registry: Registry, keys: list[str]) -> None:
         typer.echo(f"  {refusal}")
 
 
-def _agent(
-    url: str,
-    name: str | None,
-    settings: Settings,
-    registry: Registry,
-    *,
-    device: str | None,
-    threads: int,
-    keys: list[str],
-) -> Agent:
+def _engine(name: EngineName, device: str | None, lanes: int | None, threads: int) -> Engine:
     import torch
 
+    from worker.engine import choice, devices, memory
+
+    chosen = devices.choose(device)
+    if chosen.type == "cpu":
+        memory.keep_freed()
+    torch.set_num_threads(threads)
+    return choice.engine(name, chosen, lanes=lanes)
+
+
+def _agent(
+    url: str, name: str | None, settings: Settings, registry: Registry, *, engine: Engine, keys: list[str]
+) -> Agent:
     from client.leases import LeaseClient
     from contract.leases import WorkerInfo
     from worker.agent import Agent
-    from worker.engine import Solo, devices
+    from worker.engine import devices
     from worker.tasks import offers
 
     if len(keys) > MOST_TASKS:
         raise ValueError(f"only: need patterns that leave at most {MOST_TASKS} tasks to offer, got {len(keys)}")
     client = LeaseClient(url)
-    chosen = devices.choose(device)
-    torch.set_num_threads(threads)
     info = WorkerInfo(
         id=_identity(),
         name=name or f"{socket.gethostname()[:100]}-{os.getpid()}",
-        device=devices.describe(chosen)[:120],
+        device=devices.describe(engine.device)[:120],
         version=version("switchback"),
         tasks=keys,
     )
     logger.info("worker %s on %s trains %s", info.name, info.device, "; ".join(offers.lines(keys)))
-    return Agent(client, info, engine=Solo(chosen), registry=registry, settings=settings)
+    return Agent(client, info, engine=engine, registry=registry, settings=settings)
 
 
 def _drain_on_signals(agent: Agent) -> None:

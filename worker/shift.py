@@ -39,7 +39,7 @@ class Shift:
         self._trials: dict[int, TrialSpec] = {lease.trial.id: lease.trial for lease in leases}
         self._engine, self._registry, self._holdings, self._put = engine, registry, holdings, put
         self._open = set(self.leases)
-        self._horizon: dict[int, tuple[int, int]] = {}
+        self._started: dict[int, Started] = {}
 
     def train(self, between: Callable[[], None]) -> None:
         """Train all trials to their endings; `between` is called after every event."""
@@ -68,15 +68,15 @@ class Shift:
         try:
             match event:
                 case Started():
-                    self._horizon[event.job] = (event.total_steps, event.steps_per_epoch)
+                    self._started[event.job] = event
                     logger.info("%s: training %d steps", self._named(event.job), event.total_steps)
                     self._report(event.job, [])
                 case Points():
                     self._report(event.job, [translate.point(event.step, event.values)])
                 case Finished():
-                    self._end(event.job, translate.completed(lease, event, self._engine.name))
+                    self._end(event.job, translate.completed(lease, event, self._started[event.job].engine))
                 case Diverged():
-                    self._end(event.job, translate.diverged(lease, event, self._engine.name))
+                    self._end(event.job, translate.diverged(lease, event, self._started[event.job].engine))
                 case Failed():
                     self._fail(event.job, event.error, event.device_seconds)
                 case Dropped():
@@ -85,8 +85,15 @@ class Shift:
             self._fail(event.job, f"the task reports what the service cannot take: {error}")
 
     def _report(self, trial_id: int, points: list[Point]) -> None:
-        total, per_epoch = self._horizon[trial_id]
-        self._put(TrialReport(lease=self.leases[trial_id], total_steps=total, steps_per_epoch=per_epoch, points=points))
+        start = self._started[trial_id]
+        self._put(
+            TrialReport(
+                lease=self.leases[trial_id],
+                total_steps=start.total_steps,
+                steps_per_epoch=start.steps_per_epoch,
+                points=points,
+            )
+        )
 
     def _dropped(self, event: Dropped) -> None:
         holding = self._holdings.of(self.leases[event.job])

@@ -102,7 +102,7 @@ class AgentThread:
         self.agent = Agent(
             self.client,
             worker_info(name, registry),
-            engine=Solo(torch.device("cpu")),
+            engine=settings.pop("engine", None) or Solo(torch.device("cpu")),
             registry=registry,
             settings=Settings(**settings),
         )

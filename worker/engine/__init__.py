@@ -3,6 +3,7 @@
 from worker.engine.engine import Engine, Steering
 from worker.engine.events import Diverged, Dropped, Event, Failed, Finished, Points, Started
 from worker.engine.job import Job, OptimizerNumbers
+from worker.engine.lanes import Lanes
 from worker.engine.solo import Solo
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Failed",
     "Finished",
     "Job",
+    "Lanes",
     "OptimizerNumbers",
     "Points",
     "Solo",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+import torch
+
 from worker.engine.events import Event
 from worker.engine.job import Job
 
@@ -40,6 +42,11 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """Reported with every trial."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """What it trains on."""
         ...
 
     @property

@@ -13,11 +13,12 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The job's horizon is known; no update has been made."""
+    """The job's horizon is known, and which engine trains it; no update has been made."""
 
     job: int
     total_steps: int
     steps_per_epoch: int
+    engine: str
 
 
 @dataclass(frozen=True, slots=True)

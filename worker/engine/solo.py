@@ -6,10 +6,10 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from math import isfinite
 
 import torch
 
+from worker.engine import divergence
 from worker.engine.engine import Steering
 from worker.engine.errors import describe
 from worker.engine.events import Diverged, Dropped, Event, Failed, Finished, Points, Started
@@ -26,8 +26,9 @@ class Solo:
     name = "solo"
     capacity = 1
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, *, dtype: torch.dtype | None = None) -> None:
+        """`dtype` of models and data; None leaves them as the task makes them."""
+        self.device, self._dtype = device, dtype
 
     def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
         for job in jobs:
@@ -42,11 +43,11 @@ class Solo:
                 yield Failed(job.id, describe(error), watch.seconds)
 
     def _train(self, job: Job, steering: Steering, watch: _Watch) -> Iterator[Event]:
-        resident(job.task, self._device)  # loaded once for all trials, so none of them is charged for it
+        resident(job.task, self.device, self._dtype)  # loaded once for all trials, so none of them is charged for it
         with watch.running():
-            training = Training(job, self._device, lambda: not steering.dropped(job.id))
+            training = Training(job, self.device, lambda: not steering.dropped(job.id), dtype=self._dtype)
         horizon, told = training.horizon, training.rates.told
-        yield Started(job.id, horizon.total_steps, horizon.steps_per_epoch)
+        yield Started(job.id, horizon.total_steps, horizon.steps_per_epoch, self.name)
         values: dict[str, float] = {}
         for stop in horizon.stops():
             with watch.running():
@@ -54,7 +55,7 @@ class Solo:
                     break
                 rate = told(stop)
                 values, reason = _look(training)
-            if finite := {name: value for name, value in values.items() if isfinite(value)}:
+            if finite := divergence.finite(values):
                 yield Points(job.id, stop, finite | rate)
             if reason is not None:
                 yield Diverged(job.id, stop, reason, watch.seconds)
@@ -74,11 +75,9 @@ def _look(training: Training) -> tuple[dict[str, float], str | None]:
     if reason is not None or not training.horizon.validates(training.step):
         return values, reason
     values |= training.validate()
-    wrong = [
-        f"{name} is {value} after {training.step} updates" for name, value in values.items() if not isfinite(value)
-    ]
-    if wrong:
-        return values, wrong[0]
+    reason = divergence.of_values(values, training.step)
+    if reason is not None:
+        return values, reason
     training.rates.observe(values, training.step)
     return values, training.overflown() if training.step == training.horizon.total_steps else None
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from worker.engine import optimizers
+from worker.engine import divergence, optimizers
 from worker.engine.job import Job
 from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, horizon_of
 from worker.engine.randomness import RandomStream
 from worker.engine.rates import rates
 from worker.tasks import Split, resident
-
-EXPLODED = 1e4
-"""Training has diverged when the loss exceeds this many times max(1, loss of the first batch): no schedule in use comes
-back from there, while a hot phase that will recover stays orders of magnitude below."""
 
 EVALUATION_BATCH = 2_048
 
@@ -25,22 +20,24 @@ EVALUATION_BATCH = 2_048
 class Training:
     """One trial on one device. `step` updates have been made; the next one is update `step`."""
 
-    def __init__(self, job: Job, device: torch.device, keep_on: Callable[[], bool]) -> None:
-        """`keep_on` is asked before every update; False ends the training there."""
-        self._job, self._device, self._keep_on = job, device, keep_on
-        self._data = resident(job.task, device)
+    def __init__(
+        self, job: Job, device: torch.device, keep_on: Callable[[], bool], *, dtype: torch.dtype | None = None
+    ) -> None:
+        """`keep_on` is asked before every update; False ends the training there. `dtype`: None is the task's own."""
+        self._job, self._device, self._keep_on, self._dtype = job, device, keep_on, dtype
+        self._data = resident(job.task, device, dtype)
         self.horizon = horizon_of(job, len(self._data.train))
         self.rates = rates(job, self.horizon)
         self._stream = RandomStream(derived_seed(job.seed, WEIGHTS), device)
         with self._stream.active():
-            self._model = job.task.model().to(device).train()
+            self._model = job.task.model().to(device=device, dtype=dtype).train()
         (lr,), momenta = self.rates.lr(0, 1), self.rates.momentum(0, 1)
         momentum = job.optimizer.momentum if momenta is None else momenta[0]
         self._optimizer = optimizers.build(job.optimizer, self._model.parameters(), lr=lr, momentum=momentum)
         self.step = 0
         self._order: tuple[int, Tensor] | None = None
-        self._first_loss = torch.zeros((), device=device)
-        self._sum, self._count = torch.zeros((), device=device), 0
+        self._first_loss = torch.zeros((), device=device, dtype=dtype)
+        self._sum, self._count = torch.zeros((), device=device, dtype=dtype), 0
         self._epoch_sum, self._epoch_count = 0.0, 0
 
     def advance(self, stop: int) -> bool:
@@ -79,13 +76,8 @@ class Training:
         mean = total / self._count
         self._epoch_sum += total
         self._epoch_count += self._count
-        self._sum, self._count = torch.zeros((), device=self._device), 0
-        limit = EXPLODED * max(1.0, first)
-        if not math.isfinite(mean):
-            return mean, f"train_loss is {mean} after {self.step} updates"
-        if mean > limit:
-            return mean, f"train_loss is {mean:.6g} after {self.step} updates, above the limit of {limit:.6g}"
-        return mean, None
+        self._sum, self._count = torch.zeros((), device=self._device, dtype=self._dtype), 0
+        return mean, divergence.of_loss(mean, first, self.step)
 
     def epoch_loss(self) -> float:
         """The mean training loss of the epoch so far, as of the last `train_loss()`."""
@@ -94,7 +86,7 @@ class Training:
     def overflown(self) -> str | None:
         """When a parameter is no finite number, that; a loss need not show it where an activation has died."""
         size = torch.nn.utils.get_total_norm(self._model.parameters())
-        return None if torch.isfinite(size) else f"the parameters are not finite after {self.step} updates"
+        return divergence.of_parameters(size.item(), self.step)
 
     def validate(self) -> dict[str, float]:
         return self._evaluate(self._data.validation, "val")
@@ -111,7 +103,9 @@ class Training:
             self._keep_on()  # the answer can wait; that it was asked shows that a long evaluation is not a hang
             part = slice(start, start + EVALUATION_BATCH)
             measured = self._job.task.metrics(self._model(split.inputs[part]), split.targets[part])
-            sums = {name: sums.get(name, 0) + value.float() for name, value in measured.items()}
+            sums = {
+                name: sums.get(name, 0) + value.to(self._dtype or torch.float32) for name, value in measured.items()
+            }
         self._model.train()
         totals = torch.stack(list(sums.values())).tolist()
         return {f"{prefix}_{name}": total / len(split) for name, total in zip(sums, totals, strict=True)}

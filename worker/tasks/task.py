@@ -30,8 +30,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def to(self, device: torch.device) -> Split:
-        return Split(self.inputs.to(device), self.targets.to(device))
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Split:
+        """`dtype` is what inputs of floating point become; None leaves them."""
+        kind = dtype if self.inputs.is_floating_point() else None
+        return Split(self.inputs.to(device=device, dtype=kind), self.targets.to(device))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +44,8 @@ class Data:
     validation: Split
     test: Split
 
-    def to(self, device: torch.device) -> Data:
-        return Data(self.train.to(device), self.validation.to(device), self.test.to(device))
+    def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Data:
+        return Data(*(part.to(device, dtype) for part in (self.train, self.validation, self.test)))
 
 
 @runtime_checkable
@@ -74,12 +76,14 @@ class Task(Protocol):
         ...
 
 
-@lru_cache(maxsize=8)
-def resident(task: Task, device: torch.device) -> Data:
-    """The task's data on the device, moved there once; tasks that return the same `Data` share the copy."""
-    return _moved(task.data(), device)
+def resident(task: Task, device: torch.device, dtype: torch.dtype | None = None) -> Data:
+    """The task's data on the device, moved there once; tasks that return the same `Data` share the copy.
+
+    `dtype` as in `Split.to`.
+    """
+    return _moved(task.data(), device, dtype)
 
 
 @lru_cache(maxsize=8)
-def _moved(data: Data, device: torch.device) -> Data:
-    return data.to(device)
+def _moved(data: Data, device: torch.device, dtype: torch.dtype | None) -> Data:
+    return data.to(device, dtype)

@@ -133,7 +133,7 @@ def test_seeds_differ_in_weights_and_in_the_order_of_the_data() -> None:
 
 def test_a_trial_starts_with_its_horizon_and_ends_with_validation_and_test_metrics() -> None:
     events = train(job(epochs=2, steps=None, report_every=0))
-    assert events[0] == Started(7, total_steps=32, steps_per_epoch=16)
+    assert events[0] == Started(7, total_steps=32, steps_per_epoch=16, engine="solo")
     assert isinstance(events[-1], Finished)
     assert set(events[-1].metrics) == {"train_loss", "val_loss", "val_accuracy", "test_loss", "test_accuracy"}
 

@@ -1,0 +1,22 @@
+"""Which engine a worker runs."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+
+from worker.engine.engine import Engine
+from worker.engine.lanes import Lanes
+from worker.engine.solo import Solo
+
+EngineName: TypeAlias = Literal["auto", "solo", "lanes"]
+
+
+def engine(name: EngineName, device: torch.device, *, lanes: int | None = None) -> Engine:
+    """`auto` is lanes, which trains alone what cannot be one. Raises ValueError for lanes of an engine without any."""
+    if name == "solo":
+        if lanes is not None:
+            raise ValueError(f"lanes: the engine solo trains one trial at a time, got {lanes}")
+        return Solo(device)
+    return Lanes(device, lanes=lanes)

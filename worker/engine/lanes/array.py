@@ -1,0 +1,209 @@
+"""K lanes in training as one batched model: stacked state, the loop that advances it, and lanes that come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from worker.engine.lanes import rules
+from worker.engine.lanes.convert import own, shared
+from worker.engine.lanes.layers import State
+from worker.engine.lanes.row import Row, flat
+from worker.engine.plan import epoch_order
+from worker.tasks import Data, Split
+
+LEAST = 2
+"""Kernels choose another order of summing for one lane alone, so one lane is trained beside a copy of itself."""
+
+ALIGNED = 32
+"""A lane's parameters begin at a multiple of so many numbers: products may round as their operands are aligned, and a
+lane must not change when it moves up to the place of one that left."""
+
+EVALUATION_BATCH = 2_048
+
+
+class Array:
+    """The state tensors are [K, ...], K = max(len(rows), LEAST); lane i is rows[i], further ones are copies of lane 0.
+
+    No operation reads across lanes, which is why a lane that is not finite needs no mask until it is taken out.
+    """
+
+    def __init__(self, first: Row, data: Data, device: torch.device, dtype: torch.dtype) -> None:
+        self.rows: list[Row] = []
+        self.job, self.stack = first.job, first.stack
+        self._data, self._device, self._dtype = data, device, dtype
+        self._spare = -sum(shape.numel() for shape in first.stack.parameters) % ALIGNED
+        self._rule = rules.rule(first.job.optimizer)
+        self._orders: dict[tuple[int, int], Tensor] = {}
+        # [K, P] parameters, the moments alike, [K] losses since the last look, [K] first losses, buffers [K, ...].
+        self._state: list[Tensor] = []
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Further lanes, before their first update, alike and of the same stack."""
+        fresh = [self._fresh(row) for row in rows]
+        columns = [torch.stack(parts) for parts in zip(*fresh, strict=True)]
+        kept = [tensor[: len(self.rows)] for tensor in self._state]
+        self.rows.extend(rows)
+        self._settle([torch.cat(pair) for pair in zip(kept, columns, strict=True)] if kept else columns)
+
+    def keep(self, rows: Sequence[Row]) -> None:
+        """Take out the lanes that are not among `rows`; the others stay bit for bit as they are."""
+        index = [place for place, row in enumerate(self.rows) if row in rows]
+        self.rows = [self.rows[place] for place in index]
+        if index:
+            self._settle([tensor[index] for tensor in self._state])
+
+    def advance(self, keep_on: Callable[[Row], bool]) -> None:
+        """Train all lanes until the first of them has something to report, or `keep_on` says no to one of them."""
+        steps = min(row.stop - row.step for row in self.rows)
+        numbers, batches = self._columns(steps), self._batches(steps)
+        one_batch = batches.dim() == 2
+        begun = [row.step == 0 for row in self.rows]
+        done = 0
+        for index in range(steps):
+            if not all(keep_on(row) for row in self.rows):
+                break
+            losses = self._update(batches[index], numbers[index], one_batch=one_batch)
+            if index == 0 and any(begun):
+                self._first = torch.where(self._padded(begun), losses, self._first)
+            self._sums += losses
+            done += 1
+        for row in self.rows:
+            row.count(done)
+
+    def losses(self) -> list[tuple[float, float]]:
+        """Of each lane, the sum of its batches' mean losses since `forget`, and the mean loss of its first batch."""
+        both = torch.stack([self._sums, self._first], dim=1)[: len(self.rows)].tolist()
+        size = self.job.batch_size
+        return [(total / size, first / size) for total, first in both]
+
+    def forget(self, rows: Sequence[Row]) -> None:
+        """Begin the sums of these lanes anew."""
+        due = self._padded([row in rows for row in self.rows])
+        self._sums = torch.where(due, torch.zeros_like(self._sums), self._sums)
+
+    def norms(self) -> list[float]:
+        """Of each lane, the norm of its parameters' norms, as torch.nn.utils.get_total_norm gives it."""
+        each = [torch.linalg.vector_norm(leaf.detach().flatten(1), dim=1) for leaf in self._leaves]
+        norms: list[float] = torch.linalg.vector_norm(torch.stack(each), dim=0).tolist()
+        return norms
+
+    @torch.no_grad()
+    def evaluate(self, rows: Sequence[Row], split: Split, prefix: str) -> list[dict[str, float]]:
+        """Of each of `rows`, means over the examples of the split, in evaluation mode.
+
+        Lane by lane: over so many examples, matrix products of several lanes round as their number is.
+        """
+        sums: list[dict[str, Tensor]] = []
+        for place in [self.rows.index(row) for row in rows]:
+            state = State(
+                [leaf[place : place + 1].clone() for leaf in self._leaves],
+                [buffer[place : place + 1].clone() for buffer in self._buffers],
+                1,
+                training=False,
+            )
+            sums.append(self._summed(state, split))
+        names, size = list(sums[0]), len(split)
+        totals = torch.stack([torch.stack([mine[name] for name in names]) for mine in sums]).tolist()
+        return [{f"{prefix}_{name}": total / size for name, total in zip(names, row, strict=True)} for row in totals]
+
+    def _summed(self, state: State, split: Split) -> dict[str, Tensor]:
+        """The metrics of one lane, summed over the split."""
+        sums: dict[str, Tensor] = {}
+        for start in range(0, len(split), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
+            (outputs,) = self.stack(shared(split.inputs[part]), state).unbind()
+            measured = self.job.task.metrics(outputs, split.targets[part])
+            sums = {name: sums.get(name, 0) + value.to(self._dtype) for name, value in measured.items()}
+        return sums
+
+    def _update(self, rows: Tensor, numbers: Tensor, *, one_batch: bool) -> Tensor:
+        """One update of every lane; the losses before it, summed over the batch, [K]."""
+        train, lanes = self._data.train, self._lanes
+        inputs, targets = train.inputs[rows], train.targets[rows]
+        state = State(self._leaves, self._buffers, lanes, training=True)
+        outputs = self.stack(shared(inputs) if one_batch else own(inputs), state)
+        each = functional.cross_entropy(
+            outputs.flatten(0, 1),
+            targets.expand(lanes, -1).flatten() if one_batch else targets.flatten(),
+            reduction="none",
+            label_smoothing=self.job.label_smoothing,
+        )
+        # Summed, not averaged, over lanes: each lane's gradient is that of its own mean loss.
+        found = torch.autograd.grad(each.sum() / self.job.batch_size, self._leaves)
+        with torch.no_grad():
+            torch.cat([*(gradient.flatten(1) for gradient in found), self._blank], dim=1, out=self._gradients)
+            self._rule.update(self._parameters, self._gradients, self._moments, numbers.unbind())
+        return each.detach().view(lanes, -1).sum(dim=1)
+
+    def _fresh(self, row: Row) -> list[Tensor]:
+        """One lane's state before its first update, in the order of `_state`."""
+        parameters = flat(row.weights.parameters, self._spare).to(self._device, self._dtype)
+        moments = [torch.zeros_like(parameters) for _ in range(self._rule.moments)]
+        nothing = torch.zeros((), device=self._device, dtype=self._dtype)
+        buffers = [buffer.to(self._device, self._dtype) for buffer in row.weights.buffers]
+        return [parameters, *moments, nothing, nothing, *buffers]
+
+    def _settle(self, state: Sequence[Tensor]) -> None:
+        """Take over these tensors, padded to LEAST lanes."""
+        missing = LEAST - len(self.rows)
+        self._state = [torch.cat([tensor, tensor[:1].clone()]) if missing > 0 else tensor for tensor in state]
+        moments = self._rule.moments
+        self._lanes = len(self._state[0])
+        self._parameters, self._moments = self._state[0], self._state[1 : 1 + moments]
+        self._buffers = self._state[3 + moments :]
+        self._gradients = torch.empty_like(self._parameters)
+        self._blank = self._parameters.new_zeros(self._lanes, self._spare)
+        sizes = [shape.numel() for shape in self.stack.parameters]
+        *parts, _ = torch.split(self._parameters, [*sizes, self._spare], dim=1)
+        # Leaves of autograd that are views: an update of the whole is an update of each.
+        self._leaves = [
+            part.view(self._lanes, *shape).detach().requires_grad_()
+            for part, shape in zip(parts, self.stack.parameters, strict=True)
+        ]
+
+    @property
+    def _sums(self) -> Tensor:
+        return self._state[1 + self._rule.moments]
+
+    @_sums.setter
+    def _sums(self, value: Tensor) -> None:
+        self._state[1 + self._rule.moments] = value
+
+    @property
+    def _first(self) -> Tensor:
+        return self._state[2 + self._rule.moments]
+
+    @_first.setter
+    def _first(self, value: Tensor) -> None:
+        self._state[2 + self._rule.moments] = value
+
+    def _padded(self, flags: list[bool]) -> Tensor:
+        return torch.tensor(flags + flags[:1] * (LEAST - len(flags)), device=self._device)
+
+    def _columns(self, steps: int) -> Tensor:
+        """The optimizer's numbers of the next steps, [steps, n, K, 1]."""
+        tables = [row.numbers[row.step : row.step + steps] for row in self.rows]
+        tables += tables[:1] * (LEAST - len(tables))
+        return torch.from_numpy(np.stack(tables, axis=2)).to(self._device, self._dtype).unsqueeze(-1)
+
+    def _batches(self, steps: int) -> Tensor:
+        """The examples of the next steps: [steps, B] when all lanes are in the same position, else [steps, K, B]."""
+        positions = [row.position for row in self.rows]
+        needed = {(seed, epoch) for seed, epoch, _ in positions}
+        self._orders = {key: order for key, order in self._orders.items() if key in needed}
+        size = self.job.batch_size
+        found: dict[tuple[int, int, int], Tensor] = {}
+        for seed, epoch, at in positions:
+            if (seed, epoch) not in self._orders:
+                order = epoch_order(seed, epoch, len(self._data.train)).to(self._device)
+                self._orders[seed, epoch] = order
+            part = self._orders[seed, epoch][at * size : (at + steps) * size]
+            found[seed, epoch, at] = part.view(steps, size)
+        if len(found) == 1:
+            return found[positions[0]]
+        return torch.stack([found[position] for position in positions], dim=1)

@@ -1,0 +1,115 @@
+"""The optimizers of `torch.optim` for K lanes at once: in place, each lane with its own rate, momentum and decay.
+
+Parameters and gradients are [K, P]: a row is all of a lane's parameters. A step reads a column of numbers, [K, 1] each,
+from tables made before training in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worker.engine.job import OptimizerNumbers
+from worker.engine.plan import Plan
+
+Numbers: TypeAlias = Sequence[Tensor]
+Update: TypeAlias = Callable[[Tensor, Tensor, Sequence[Tensor], Numbers], None]
+"""`update(parameters, gradients, moments, numbers)`: changes the first three in place."""
+
+
+class Rule(NamedTuple):
+    """How many moments [K, P] an optimizer keeps, and its update."""
+
+    moments: int
+    update: Update
+
+
+def kind(numbers: OptimizerNumbers) -> tuple[object, ...]:
+    """What optimizers must share to be one array; rate, momentum and weight decay are each lane's own."""
+    return numbers.name, numbers.nesterov, numbers.beta2, numbers.alpha, numbers.eps
+
+
+def momenta(numbers: OptimizerNumbers, plan: Plan) -> NDArray[np.float64]:
+    """Momentum (beta1) of each step, [T]."""
+    if plan.momentum is not None:
+        return plan.momentum
+    return np.full(plan.total_steps, float(numbers.momentum))
+
+
+def table(numbers: OptimizerNumbers, plan: Plan) -> NDArray[np.float64]:
+    """The numbers that a step of one lane reads, [T, n]."""
+    lr, momentum = plan.lr, momenta(numbers, plan)
+    decay = np.full(plan.total_steps, float(numbers.weight_decay))
+    if numbers.name in {"sgd", "rmsprop"}:
+        return np.stack([-lr, momentum, decay], axis=1)
+    done = np.arange(1, plan.total_steps + 1)
+    rate = -lr / (1 - momentum**done)
+    scale = np.sqrt(1 - float(numbers.beta2) ** done)
+    if numbers.name == "adamw":
+        decay = 1 - lr * numbers.weight_decay
+    return np.stack([rate, 1 - momentum, 1 / scale, decay], axis=1)
+
+
+def rule(numbers: OptimizerNumbers) -> Rule:
+    match numbers.name:
+        case "sgd":
+            return Rule(1, _nesterov if numbers.nesterov else _sgd)
+        case "adam" | "adamw":
+            return Rule(2, _adam(numbers))
+        case "rmsprop":
+            return Rule(2, _rmsprop(numbers))
+
+
+def _sgd(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
+    rate, momentum, decay = numbers
+    (velocity,) = moments
+    gradients.addcmul_(parameters, decay)
+    torch.addcmul(gradients, velocity, momentum, out=velocity)
+    parameters.addcmul_(velocity, rate)
+
+
+def _nesterov(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
+    rate, momentum, decay = numbers
+    (velocity,) = moments
+    gradients.addcmul_(parameters, decay)
+    torch.addcmul(gradients, velocity, momentum, out=velocity)
+    parameters.addcmul_(gradients.addcmul_(velocity, momentum), rate)
+
+
+def _adam(given: OptimizerNumbers) -> Update:
+    beta2, eps, decoupled = given.beta2, given.eps, given.name == "adamw"
+
+    def update(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
+        rate, weight, scale, decay = numbers
+        first, second = moments
+        if decoupled:
+            parameters.mul_(decay)
+        else:
+            gradients.addcmul_(parameters, decay)
+        first.lerp_(gradients, weight)
+        second.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
+        torch.sqrt(second, out=gradients)
+        gradients.mul_(scale).add_(eps)
+        parameters.addcmul_(torch.div(first, gradients, out=gradients), rate)
+
+    return update
+
+
+def _rmsprop(given: OptimizerNumbers) -> Update:
+    alpha, eps = given.alpha, given.eps
+
+    def update(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
+        rate, momentum, decay = numbers
+        square, velocity = moments
+        gradients.addcmul_(parameters, decay)
+        square.mul_(alpha).addcmul_(gradients, gradients, value=1 - alpha)
+        gradients.div_(square.sqrt().add_(eps))
+        torch.addcmul(gradients, velocity, momentum, out=velocity)
+        parameters.addcmul_(velocity, rate)
+
+    return update
