@@ -61,32 +61,47 @@ PROFILES = st.one_of(DECREASING, st.builds(pr.MirrorCosine))
 
 ONCE = st.builds(Once, profile=PROFILES, beyond=st.sampled_from(["hold", "mirror", "repeat"]), rising=st.booleans())
 
-SHAPES: st.SearchStrategy[Shape] = st.one_of(
-    ONCE,
-    st.builds(Once, profile=PROFILES, tail=shares),
-    st.builds(Restarts, profile=PROFILES, cycles=st.integers(1, 6), factor=numbers(1, 3), decay=numbers(0.1, 1)),
-    st.builds(Restarts, profile=PROFILES, first=shares, factor=st.sampled_from([1, 2, 3])),
-    st.builds(Cycle, profile=PROFILES, cycles=numbers(0.5, 8), decay=numbers(0.1, 1)),
-    st.builds(Cycle, profile=PROFILES, up=shares, down=shares),
-    st.builds(StableDecay, decay=shares, cooldown=PROFILES, stable=DECREASING),
-    st.builds(OneCycle, rise=units, start=units, profile=PROFILES, accounting=st.sampled_from(["torch", "fraction"])),
-)
+
+ACCOUNTINGS = st.sampled_from(["torch", "fraction"])
+
+
+def shapes(shares: st.SearchStrategy[Span]) -> st.SearchStrategy[Shape]:
+    return st.one_of(
+        ONCE,
+        st.builds(Once, profile=PROFILES, tail=shares),
+        st.builds(Restarts, profile=PROFILES, cycles=st.integers(1, 6), factor=numbers(1, 3), decay=numbers(0.1, 1)),
+        st.builds(Restarts, profile=PROFILES, first=shares, factor=st.sampled_from([1, 2, 3])),
+        st.builds(Cycle, profile=PROFILES, cycles=numbers(0.5, 8), decay=numbers(0.1, 1)),
+        st.builds(Cycle, profile=PROFILES, up=shares, down=shares),
+        st.builds(StableDecay, decay=shares, cooldown=PROFILES, stable=DECREASING),
+        st.builds(
+            OneCycle, rise=units, start=units, profile=PROFILES, accounting=st.sampled_from(["torch", "fraction"])
+        ),
+    )
+
+
+SHAPES = shapes(shares)
 
 SAMPLINGS = st.one_of(
     st.none(), st.builds(Every, span=shares), st.builds(At, points=st.lists(numbers(0.01, 0.99), min_size=1).map(tuple))
 )
 
-WARMUPS = st.one_of(
-    st.none(),
-    st.builds(
-        Warmup,
-        span=shares,
-        start=units,
-        ramp=DECREASING,
-        counting=st.sampled_from(["elapsed", "next", "inside"]),
-        overlay=st.booleans(),
-    ),
-)
+
+def warmups(shares: st.SearchStrategy[Span]) -> st.SearchStrategy[Warmup | None]:
+    return st.one_of(
+        st.none(),
+        st.builds(
+            Warmup,
+            span=shares,
+            start=units,
+            ramp=DECREASING,
+            counting=st.sampled_from(["elapsed", "next", "inside"]),
+            overlay=st.booleans(),
+        ),
+    )
+
+
+WARMUPS = warmups(shares)
 
 SIMPLE = st.builds(
     Schedule,
@@ -99,7 +114,9 @@ SIMPLE = st.builds(
     momentum=st.one_of(st.none(), st.builds(Fixed), st.builds(Against)),
 )
 
-FACTORS = st.builds(Schedule, lr=numbers(0.1, 1), shape=SHAPES, warmup=WARMUPS, end=units)
+# The warmup in front of a whole, and a piece's own warmup and cooldown, must fit into the horizon together.
+smaller = numbers(0.01, 0.27).map(Span)
+FACTORS = st.builds(Schedule, lr=numbers(0.1, 1), shape=shapes(smaller), warmup=warmups(smaller), end=units)
 
 SCHEDULES = st.one_of(
     SIMPLE,
