@@ -22,6 +22,8 @@ from service.queue import cancel_queued
 from service.search import strategy_for
 from service.search.strategy import Proposal, SpaceError
 
+TASKS_SHOWN = 8
+
 
 @contextmanager
 def refusing() -> Iterator[None]:
@@ -155,8 +157,11 @@ def _waiting(
         return None
     close = get_close_matches(study.task_key, offered, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
+    shown = ", ".join(offered[:TASKS_SHOWN]) + (
+        f" and {len(offered) - TASKS_SHOWN} more" * (len(offered) > TASKS_SHOWN)
+    )
     return (
-        f"task: must be one that a connected worker can train ({', '.join(offered)}), got {study.task_key!r}{hint} "
+        f"task: must be one that a connected worker can train ({shown}), got {study.task_key!r}{hint} "
         "The study waits for a worker that offers it."
     )
 

@@ -94,7 +94,6 @@ def worker(
     """Train the trials the service hands out, until Ctrl-C: once to finish the trial at hand, twice to give it back."""
     _log(logging.DEBUG if verbose else logging.INFO)
     _require("torch", "sklearn")
-    from client.errors import SwitchbackError
     from worker.agent import Settings
 
     try:
@@ -107,6 +106,12 @@ def worker(
         agent = _agent(url, name, settings, registry, engine=_engine(engine, device, lanes, threads), keys=keys)
     except ValueError as error:
         _refuse(str(error))
+    _work(agent)
+
+
+def _work(agent: Agent) -> NoReturn:
+    from client.errors import SwitchbackError
+
     _drain_on_signals(agent)
     try:
         undelivered = agent.run()
