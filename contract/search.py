@@ -19,7 +19,7 @@ class Grid(Message):
 
 
 class Tpe(Message):
-    """Tree-structured Parzen estimator, one model per schedule family and an allocation over the families.
+    """Tree-structured Parzen estimator: one model over the family and what all share, one for what only a family has.
 
     The first `startup` trials are quasi-random; 0 picks a number from the space.
     """
