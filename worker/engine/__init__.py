@@ -3,7 +3,7 @@
 from worker.engine.engine import Engine, Steering
 from worker.engine.events import Diverged, Dropped, Event, Failed, Finished, Points, Started
 from worker.engine.job import Job, OptimizerNumbers
-from worker.engine.lanes import Lanes
+from worker.engine.lanes import Lanes, Tree
 from worker.engine.solo import Solo
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "Solo",
     "Started",
     "Steering",
+    "Tree",
 ]

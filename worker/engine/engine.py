@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Protocol
 
 import torch
@@ -35,6 +35,11 @@ class Steering:
         self.polls += 1
         return self._all or job in self._dropped
 
+    def any_dropped(self, jobs: Set[int]) -> bool:
+        """The same of several at once."""
+        self.polls += 1
+        return self._all or not self._dropped.isdisjoint(jobs)
+
 
 class Engine(Protocol):
     """Trains jobs and says how it goes."""
@@ -51,7 +56,7 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many jobs it trains at a time."""
+        """How many jobs it can make use of at a time."""
         ...
 
     def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:

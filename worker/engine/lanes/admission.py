@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from worker.engine.job import Job
 from worker.engine.lanes.convert import Stack, UnsuitedError, convert, own, shared
 from worker.engine.lanes.layers import Flow, State
-from worker.engine.lanes.row import Row, prepare
+from worker.engine.lanes.row import Member, prepare
 from worker.engine.randomness import RandomStream
 from worker.tasks import Task, resident
 
@@ -27,15 +27,15 @@ class Admission:
         self._device, self._dtype = device, dtype
         self._found: dict[Task, str | None] = {}
 
-    def admit(self, job: Job) -> Row:
-        """The job as a row. Raises UnsuitedError with the reason, or what the job would raise under solo."""
-        row = prepare(job, resident(job.task, self._device, self._dtype))
+    def admit(self, job: Job) -> Member:
+        """The job, prepared. Raises UnsuitedError with the reason, or what the job would raise under solo."""
+        member = prepare(job, resident(job.task, self._device, self._dtype))
         if job.task not in self._found:
-            self._found[job.task] = _difference(job.task, row.stack)
+            self._found[job.task] = _difference(job.task, member.stack)
         reason = self._found[job.task]
         if reason is not None:
             raise UnsuitedError(reason)
-        return row
+        return member
 
 
 def _difference(task: Task, stack: Stack) -> str | None:
