@@ -12,11 +12,10 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from worker.engine.lanes import rules
-from worker.engine.lanes.convert import own, shared
-from worker.engine.lanes.layers import State
+from worker.engine.lanes.criterion import criterion
+from worker.engine.lanes.flow import State, own, shared
 from worker.engine.lanes.row import Member, Row, flat
 from worker.engine.plan import epoch_order
 from worker.tasks import Data, Split
@@ -46,6 +45,9 @@ class Array:
         self._data, self._device, self._dtype = data, device, dtype
         self._spare = -sum(shape.numel() for shape in first.stack.parameters) % ALIGNED
         self._rule = rules.rule(first.job.optimizer)
+        self._criterion = criterion(
+            first.job.task, first.job.label_smoothing, data.train.targets[: first.job.batch_size]
+        )
         self._orders: dict[tuple[int, int], Tensor] = {}
         # Parameters [K, P], the moments alike, then each buffer [K, ...].
         self._state: list[Tensor] = []
@@ -59,7 +61,11 @@ class Array:
         """The state before the first update."""
         parameters = flat(member.weights.parameters, self._spare).to(self._device, self._dtype)
         moments = [torch.zeros_like(parameters) for _ in range(self._rule.moments)]
-        return [parameters, *moments, *(buffer.to(self._device, self._dtype) for buffer in member.weights.buffers)]
+        buffers = [
+            buffer.to(self._device, self._dtype if buffer.is_floating_point() else None)
+            for buffer in member.weights.buffers
+        ]
+        return [parameters, *moments, *buffers]
 
     def arrange(self, stay: Sequence[tuple[Row, Row]], join: Sequence[tuple[Row, Column]] = ()) -> None:
         """The rows from now on, bit for bit: those of `stay` have the state of the row beside them, their own or that
@@ -91,9 +97,9 @@ class Array:
                 break
             losses.append(self._update(batches[index], numbers[index], one_batch=one_batch))
         # One transfer, hence one wait for the device.
-        told = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(self.rows)
+        told: list[list[float]] = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(self.rows)
         for row, mine in zip(self.rows, told, strict=False):
-            row.advance(mine)
+            row.advance([loss / self._criterion.terms for loss in mine])
         return len(losses)
 
     def norms(self) -> list[float]:
@@ -132,23 +138,18 @@ class Array:
         return sums
 
     def _update(self, rows: Tensor, numbers: Tensor, *, one_batch: bool) -> Tensor:
-        """One update of every lane; the losses before it, summed over the batch, [K]."""
+        """One update of every lane; the losses before it, [K], as the criterion gives them."""
         train, lanes = self._data.train, self._lanes
         inputs, targets = train.inputs[rows], train.targets[rows]
         state = State(self._leaves, self._buffers, lanes, training=True)
         outputs = self.stack(shared(inputs) if one_batch else own(inputs), state)
-        each = functional.cross_entropy(
-            outputs.flatten(0, 1),
-            targets.expand(lanes, -1).flatten() if one_batch else targets.flatten(),
-            reduction="none",
-            label_smoothing=self.job.label_smoothing,
-        )
+        losses = self._criterion(outputs, targets, one_batch=one_batch)
         # Summed, not averaged, over lanes: each lane's gradient is that of its own mean loss.
-        found = torch.autograd.grad(each.sum() / self.job.batch_size, self._leaves)
+        found = torch.autograd.grad(losses.sum() / self._criterion.terms, self._leaves)
         with torch.no_grad():
             torch.cat([*(gradient.flatten(1) for gradient in found), self._blank], dim=1, out=self._gradients)
             self._rule.update(self._parameters, self._gradients, self._moments, numbers.unbind())
-        return each.detach().view(lanes, -1).sum(dim=1)
+        return losses.detach()
 
     def _settle(self, state: Sequence[Tensor]) -> None:
         """Take over these tensors, padded to LEAST lanes."""

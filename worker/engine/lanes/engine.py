@@ -12,10 +12,10 @@ from worker.engine.events import Dropped, Event
 from worker.engine.job import Job
 from worker.engine.lanes.admission import Admission
 from worker.engine.lanes.array import Array
-from worker.engine.lanes.convert import UnsuitedError
 from worker.engine.lanes.intake import Intake
 from worker.engine.lanes.row import Member, alike, plant
 from worker.engine.lanes.shift import Shift
+from worker.engine.lanes.stack import UnsuitedError
 from worker.engine.solo import Solo
 from worker.tasks import resident
 

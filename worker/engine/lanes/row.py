@@ -5,30 +5,30 @@ A row's whole state is its `step`, the `Tally` of each of its members, and its c
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from schedules.trajectories import Node, Tree, grow
 from worker.engine import divergence, optimizers
 from worker.engine.job import Job
 from worker.engine.lanes import rules
-from worker.engine.lanes.convert import Stack, UnsuitedError, Weights, convert
+from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
 from worker.engine.plan import WEIGHTS, Horizon, derived_seed, make_plan
 from worker.engine.randomness import RandomStream
-from worker.tasks import Classification, Data
+from worker.tasks import Data
 
 CPU = torch.device("cpu")
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What has been measured of a job. Losses are those of a batch, summed over its examples and added up one by one in
-    float64, so that no sum depends on where the computation was interrupted, or on who shared it.
+    """What has been measured of a job. Losses, each the mean over its batch, are added up one by one in float64: no sum
+    depends on where the computation was interrupted, or on who shared it.
     """
 
     first: float = 0.0
@@ -68,14 +68,13 @@ class Member:
 
     def look(self) -> str | None:
         """Close the sum of losses at `stop`; how it shows when training has diverged."""
-        tally, size = self.tally, self.job.batch_size
-        total = tally.total / size
-        tally.values = {"train_loss": total / tally.count}
-        tally.epoch_total += total
+        tally = self.tally
+        mean = tally.total / tally.count
+        tally.values = {"train_loss": mean}
+        tally.epoch_total += tally.total
         tally.epoch_count += tally.count
-        reason = divergence.of_loss(total / tally.count, tally.first / size, self.stop)
         tally.total, tally.count = 0.0, 0
-        return reason
+        return divergence.of_loss(mean, tally.first, self.stop)
 
     @property
     def finishes(self) -> bool:
@@ -183,23 +182,16 @@ def _common(job: Job) -> tuple[object, ...]:
     return job.task, job.batch_size, job.label_smoothing, rules.kind(job.optimizer)
 
 
-def prepare(job: Job, data: Data) -> Member:
+def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, Weights]]) -> Member:
     """A job before its first update, with the weights that solo draws. Raises UnsuitedError, or what solo would."""
-    task = job.task
-    if not isinstance(task, Classification) or type(task).loss is not Classification.loss:
-        raise UnsuitedError("the task computes a loss of its own")
-    if not data.train.inputs.is_floating_point():
-        raise UnsuitedError(f"the inputs are {data.train.inputs.dtype}")
     plan = make_plan(job, len(data.train))
     moments = rules.momenta(job.optimizer, plan)
     if job.optimizer.name in {"sgd", "rmsprop"} and moments.any() and not moments.all():
         raise UnsuitedError("the momentum passes through 0, where torch.optim holds its buffer still")
     # torch's own optimizer says which numbers it takes.
-    optimizers.build(
-        job.optimizer, [torch.nn.Parameter(torch.zeros(1))], lr=float(plan.lr[0]), momentum=float(moments[0])
-    )
+    optimizers.build(job.optimizer, [nn.Parameter(torch.zeros(1))], lr=float(plan.lr[0]), momentum=float(moments[0]))
     with RandomStream(derived_seed(job.seed, WEIGHTS), CPU).active():
-        stack, weights = convert(task.model())
+        stack, weights = convert(job.task.model())
     return Member(job=job, horizon=plan, stack=stack, weights=weights, numbers=rules.table(job.optimizer, plan))
 
 
