@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from sqlite3 import Connection as SqliteConnection
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.orm.util import LoaderCriteriaOption
 
 from service.errors import Overloaded
 from service.settings import Settings
 
 LOCK_TIMEOUT_S = 30
+
+
+class ScopedSession(Session):
+    """A session whose every statement carries the criteria of its scope, nested selects and bulk updates included."""
+
+    def __init__(self, engine: Engine, criteria: tuple[LoaderCriteriaOption, ...]) -> None:
+        super().__init__(engine, expire_on_commit=False)
+        event.listen(self, "do_orm_execute", self._restrict)
+        self._criteria = criteria
+
+    def _restrict(self, state: ORMExecuteState) -> None:
+        if not state.is_insert and not state.is_column_load and not state.is_relationship_load:
+            state.statement = state.statement.options(*self._criteria)
 
 
 class Database:
@@ -38,11 +53,18 @@ class Database:
                 self.url, pool_size=16, max_overflow=16, pool_timeout=LOCK_TIMEOUT_S, pool_pre_ping=True
             )
             self.reader = self.writer
+        self.criteria: tuple[LoaderCriteriaOption, ...] = ()
+
+    def within(self, criteria: tuple[LoaderCriteriaOption, ...]) -> Self:
+        """The same database, seen through criteria that every statement must fulfil; see `service.access.scope`."""
+        scoped = copy.copy(self)
+        scoped.criteria = criteria
+        return scoped
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction, committed on leaving; rolled back on any exception."""
-        with _translated(), Session(self.writer, expire_on_commit=False) as session:
+        with _translated(), self._session(self.writer) as session:
             session.connection()  # take the write lock now, so that a read before the first write sees no older state
             yield session
             session.commit()
@@ -50,7 +72,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent read-only snapshot (on PostgreSQL each statement its own)."""
-        with _translated(), Session(self.reader, expire_on_commit=False) as session:
+        with _translated(), self._session(self.reader) as session:
             yield session
 
     def now(self, session: Session) -> datetime:
@@ -60,6 +82,9 @@ class Database:
         moment = session.scalar(select(func.now()))
         assert isinstance(moment, datetime)
         return moment.astimezone(UTC)
+
+    def _session(self, engine: Engine) -> Session:
+        return ScopedSession(engine, self.criteria) if self.criteria else Session(engine, expire_on_commit=False)
 
     def close(self) -> None:
         """Give the connections back."""
