@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from sqlite3 import Connection as SqliteConnection
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import OperationalError
@@ -21,17 +21,19 @@ from service.settings import Settings
 LOCK_TIMEOUT_S = 30
 
 
-class ScopedSession(Session):
-    """A session whose every statement carries the criteria of its scope, nested selects and bulk updates included."""
+Criteria: TypeAlias = tuple[LoaderCriteriaOption, ...]
 
-    def __init__(self, engine: Engine, criteria: tuple[LoaderCriteriaOption, ...]) -> None:
-        super().__init__(engine, expire_on_commit=False)
-        event.listen(self, "do_orm_execute", self._restrict)
-        self._criteria = criteria
 
-    def _restrict(self, state: ORMExecuteState) -> None:
+def restrict(session: Session, criteria: Criteria) -> Session:
+    """The session, whose every statement carries the criteria from now on, in nested selects and bulk updates too."""
+
+    def _restricted(state: ORMExecuteState) -> None:
         if not state.is_insert and not state.is_column_load and not state.is_relationship_load:
-            state.statement = state.statement.options(*self._criteria)
+            state.statement = state.statement.options(*criteria)
+
+    if criteria:
+        event.listen(session, "do_orm_execute", _restricted)
+    return session
 
 
 class Database:
@@ -53,9 +55,9 @@ class Database:
                 self.url, pool_size=16, max_overflow=16, pool_timeout=LOCK_TIMEOUT_S, pool_pre_ping=True
             )
             self.reader = self.writer
-        self.criteria: tuple[LoaderCriteriaOption, ...] = ()
+        self.criteria: Criteria = ()
 
-    def within(self, criteria: tuple[LoaderCriteriaOption, ...]) -> Self:
+    def within(self, criteria: Criteria) -> Self:
         """The same database, seen through criteria that every statement must fulfil; see `service.access.scope`."""
         scoped = copy.copy(self)
         scoped.criteria = criteria
@@ -84,7 +86,7 @@ class Database:
         return moment.astimezone(UTC)
 
     def _session(self, engine: Engine) -> Session:
-        return ScopedSession(engine, self.criteria) if self.criteria else Session(engine, expire_on_commit=False)
+        return restrict(Session(engine, expire_on_commit=False), self.criteria)
 
     def close(self) -> None:
         """Give the connections back."""

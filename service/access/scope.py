@@ -9,11 +9,11 @@ from functools import lru_cache
 
 from sqlalchemy import select
 from sqlalchemy.orm import with_loader_criteria
-from sqlalchemy.orm.util import LoaderCriteriaOption
 
 from contract.errors import FieldError
 from service.access.roles import Principal
 from service.access.tables import ALL_PROJECTS, TokenProject
+from service.database import Criteria
 from service.errors import InvalidRequest, NotFound
 from service.models import Study, Trial, Worker
 
@@ -34,7 +34,7 @@ def project_for(who: Principal, named: str | None) -> str:
 
 
 @lru_cache(maxsize=1_024)
-def criteria(projects: frozenset[str]) -> tuple[LoaderCriteriaOption, ...]:
+def criteria(projects: frozenset[str]) -> Criteria:
     """What studies, trials and workers must fulfil to be seen. A worker is seen by the projects its token is for."""
     names = sorted(projects)
     # Columns of the table, not of the mapped class: the criterion on studies must not be applied inside itself.
