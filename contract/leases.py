@@ -100,8 +100,8 @@ class Point(Message):
 class TrialReport(Message):
     """Points of one trial; sending a point again (same trial, attempt, step) changes nothing.
 
-    `resumed_from` is the step of the lease's checkpoint when the attempt resumed from it, and None when it began anew:
-    then what earlier attempts reported is no part of the trial's curve. Report before the first checkpoint of one's own.
+    `resumed_from` is the step of the lease's checkpoint if the attempt resumed from it, and None if it began anew:
+    then what earlier attempts reported is no part of the trial's curve. Report before sending an own checkpoint.
     """
 
     lease: LeaseRef

@@ -10,8 +10,9 @@ from starlette.concurrency import run_in_threadpool
 
 from contract.errors import Problem
 from service import migrate, problems
-from service.api import health, leases, schedules, studies, trials
+from service.api import artifacts, health, leases, schedules, studies, trials
 from service.api.context import Context
+from service.artifact_store import open_store
 from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
@@ -30,6 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
     """An application over the settings' database, which is brought to this version's schema first."""
     database = Database(settings)
     try:
+        store = open_store(settings.artifact_address)
         migrate.upgrade(database)
     except BaseException:
         database.close()
@@ -37,8 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        planner = Planner(database, settings)
-        app.state.context = Context(database, planner, settings)
+        planner = Planner(database, settings, store)
+        app.state.context = Context(database, planner, settings, store)
         await run_in_threadpool(planner.start)
         yield
         await run_in_threadpool(planner.close)
@@ -57,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(Guard, hosts=settings.hosts)
-    for router in (studies.router, trials.router, schedules.router, leases.router):
+    for router in (studies.router, trials.router, artifacts.router, schedules.router, leases.router):
         app.include_router(router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)

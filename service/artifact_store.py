@@ -194,4 +194,3 @@ class _StagedObject:
             self._file.discard()
         with suppress(FileNotFoundError):
             self._fs.rm_file(self._path)
-

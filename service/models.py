@@ -191,7 +191,7 @@ class Attempt(Base):
 
 
 class Artifact(Base):
-    """The file a trial has under a name: the newest of the last attempt that sent one. `key` is where the store has it."""
+    """The file a trial has under a name, the newest of the last attempt that sent one, and its key in the store."""
 
     __tablename__ = "artifacts"
     __table_args__ = (

@@ -17,8 +17,8 @@ class Settings:
     """Durations in seconds. A lease lives `lease_ttl_s` from claim or heartbeat; the sweep requeues expired ones.
 
     `hosts` are the names the service may be called by. `artifacts` is a folder, or a URL such as `s3://bucket/prefix`;
-    by default a folder beside the SQLite file, or `switchback.artifacts` where the service was started. The quota is for
-    the artifacts of one study, both in bytes.
+    by default a folder beside the SQLite file, or `switchback.artifacts` where the service was started. A single
+    one has at most `artifact_bytes`, those of a study together `artifact_quota`.
     """
 
     database: str = DEFAULT_DATABASE

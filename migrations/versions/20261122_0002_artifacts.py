@@ -36,8 +36,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table('attempts', schema=None) as batch_op:
-        batch_op.drop_column('resumed_from')
-        batch_op.drop_column('resumed_attempt')
+    op.drop_column('attempts', 'resumed_from')
+    op.drop_column('attempts', 'resumed_attempt')
     op.drop_index('ix_artifacts_checkpoints', 'artifacts', sqlite_where=sa.text("name = 'checkpoint'"), postgresql_where=sa.text("name = 'checkpoint'"))
     op.drop_table('artifacts')

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Path, Query, Request
 
+from service.artifact_store import ArtifactStore
 from service.database import Database
 from service.planner import Planner
 from service.settings import Settings
@@ -20,6 +21,7 @@ class Context:
     database: Database
     planner: Planner
     settings: Settings
+    store: ArtifactStore
 
     @property
     def live(self) -> timedelta:
