@@ -79,7 +79,7 @@ def admit(session: Session, ref: LeaseRef, name: str, *, size: int, settings: Se
         )
 
 
-def commit(
+def record(
     session: Session, ref: LeaseRef, name: str, upload: Upload, *, step: int, now: datetime, expires: datetime
 ) -> tuple[ArtifactView, str | None]:
     """Name the file in a row, if the lease is still the trial's; the row, and the key of the file it supersedes.

@@ -147,7 +147,7 @@ def _store(ctx: Context, ref: LeaseRef, name: str, upload: artifacts.Upload, ste
             artifacts.admit(session, ref, name, size=upload.size, settings=ctx.settings)
             now = ctx.database.now(session)
             expires = now + timedelta(seconds=ctx.settings.lease_ttl_s)
-            stored, superseded = artifacts.commit(session, ref, name, upload, step=step, now=now, expires=expires)
+            stored, superseded = artifacts.record(session, ref, name, upload, step=step, now=now, expires=expires)
     except (LeaseLost, TooLarge):
         upload.discard()
         raise

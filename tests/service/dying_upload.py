@@ -52,7 +52,7 @@ def store(database: Database, folder: str, ref: LeaseRef) -> None:
     upload.finish()
     now = datetime.now(UTC)
     with database.write() as session:
-        artifacts.commit(session, ref, "checkpoint", upload, step=20, now=now, expires=now + timedelta(hours=1))
+        artifacts.record(session, ref, "checkpoint", upload, step=20, now=now, expires=now + timedelta(hours=1))
 
 
 def main(url: str, folder: str, lease: str) -> None:

@@ -33,7 +33,7 @@ def checkpoint(desk: Desk, folder: Folder, lease: Lease, step: int) -> None:
     upload.write(data)
     upload.finish()
     with desk.database.write() as session:
-        artifacts.commit(session, desk.ref(lease), "checkpoint", upload, step=step, now=desk.now, expires=desk.now)
+        artifacts.record(session, desk.ref(lease), "checkpoint", upload, step=step, now=desk.now, expires=desk.now)
 
 
 def next_attempt(desk: Desk) -> Lease:
