@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from hashlib import file_digest, sha256
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
+
+import httpx2
 
 from client.errors import ServiceUnavailable
 from client.http import API, Transport
@@ -33,13 +36,15 @@ def put(http: Transport, lease: LeaseRef, name: str, source: Path | bytes, *, st
         return http.put(path, ArtifactView, _pieces(file), headers, attempt=lease.attempt, step=step)
 
 
-def get(http: Transport, wanted: ArtifactView, to: Path) -> None:
-    """Write beside `to`, check, rename. Another file under the name by now, or half of one: ServiceUnavailable."""
+def get(http: Transport, wanted: ArtifactView, to: Path, *, lease: LeaseRef | None = None) -> None:
+    """Write beside `to`, check, rename. Another file under the name by now, or half of one: ServiceUnavailable.
+
+    With a lease it is asked for by the trial's worker, who may read its own trials only.
+    """
     part = to.with_name(f"{to.name}.part")
     digest = sha256()
     try:
-        path = f"{API}/trials/{wanted.trial_id}/artifacts/{wanted.name}"
-        with http.stream(path) as response, part.open("wb") as file:
+        with _asked(http, wanted, lease) as response, part.open("wb") as file:
             for data in response.iter_bytes(CHUNK):
                 digest.update(data)
                 file.write(data)
@@ -51,6 +56,13 @@ def get(http: Transport, wanted: ArtifactView, to: Path) -> None:
         part.rename(to)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _asked(http: Transport, wanted: ArtifactView, lease: LeaseRef | None) -> AbstractContextManager[httpx2.Response]:
+    if lease is None:
+        return http.stream(f"{API}/trials/{wanted.trial_id}/artifacts/{wanted.name}")
+    path = f"{API}/leases/{wanted.trial_id}/artifacts/{wanted.name}"
+    return http.stream(path, {LEASE_HEADER: lease.token}, attempt=lease.attempt)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -70,9 +70,10 @@ class Transport:
         return self._answer(self._send(request), answer)
 
     @contextmanager
-    def stream(self, path: str) -> Iterator[httpx2.Response]:
+    def stream(self, path: str, headers: Mapping[str, str] | None = None, **query: int) -> Iterator[httpx2.Response]:
         """GET `path`, the body to be read piece by piece while the context lasts."""
-        request = self._client.build_request("GET", path, timeout=httpx2.Timeout(STREAM_S, connect=5.0))
+        timeout = httpx2.Timeout(STREAM_S, connect=5.0)
+        request = self._client.build_request("GET", path, headers=headers, params=query, timeout=timeout)
         response = self._send(request, stream=True)
         try:
             with self._reaching():

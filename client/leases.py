@@ -68,9 +68,9 @@ class LeaseClient:
         """Store a file as of `step` updates; it replaces what the trial had under this name."""
         return artifacts.put(self._http, lease, name, source, step=step)
 
-    def get_artifact(self, wanted: ArtifactView, to: Path) -> None:
-        """Fetch a file, checked against its SHA-256; `to` appears whole or not at all."""
-        artifacts.get(self._http, wanted, to)
+    def get_artifact(self, lease: LeaseRef, wanted: ArtifactView, to: Path) -> None:
+        """Fetch a file of a trial one holds, checked against its SHA-256; `to` appears whole or not at all."""
+        artifacts.get(self._http, wanted, to, lease=lease)
 
     def close(self) -> None:
         """Close the connections."""

@@ -62,11 +62,17 @@ class Upload:
         self._staged.discard()
 
 
-def admit(session: Session, ref: LeaseRef, name: str, *, size: int, settings: Settings) -> None:
-    """Refuse, before a byte is read, what could not be stored anyway: a stale lease, a file too large."""
+def check_lease(session: Session, ref: LeaseRef) -> int:
+    """The study of the trial, or `LeaseLost`."""
     study_id = session.scalar(select(Trial.study_id).where(holds(ref)))
     if study_id is None:
         raise LeaseLost([(ref.trial_id, ref.attempt)])
+    return study_id
+
+
+def admit(session: Session, ref: LeaseRef, name: str, *, size: int, settings: Settings) -> None:
+    """Refuse, before a byte is read, what could not be stored anyway: a stale lease, a file too large."""
+    study_id = check_lease(session, ref)
     if not 0 < size <= settings.artifact_bytes:
         raise TooLarge(f"an artifact must have 1 to {settings.artifact_bytes} bytes, got {size}")
     others = select(func.coalesce(func.sum(Artifact.size), 0)).join(Trial).where(Trial.study_id == study_id)
@@ -108,7 +114,7 @@ def view(row: Artifact) -> ArtifactView:
 
 def listing(session: Session, trial_id: int) -> list[ArtifactView]:
     """What a trial has, by name."""
-    if session.get(Trial, trial_id) is None:
+    if session.scalar(select(Trial.id).where(Trial.id == trial_id)) is None:
         raise NotFound(f"there is no trial {trial_id}")
     rows = session.scalars(select(Artifact).where(Artifact.trial_id == trial_id).order_by(Artifact.name))
     return [view(row) for row in rows]
@@ -116,7 +122,8 @@ def listing(session: Session, trial_id: int) -> list[ArtifactView]:
 
 def find(session: Session, trial_id: int, name: str) -> Artifact:
     """The row of one artifact, or `NotFound`."""
-    row = session.get(Artifact, (trial_id, name))
+    named = select(Artifact).join(Trial).where(Artifact.trial_id == trial_id, Artifact.name == name)
+    row = session.scalar(named)  # through the trial, which a session of other projects does not see
     if row is None:
         raise NotFound(f"trial {trial_id} has no artifact {name!r}")
     return row

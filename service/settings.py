@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -10,15 +11,17 @@ from sqlalchemy.exc import ArgumentError
 DEFAULT_DATABASE = "sqlite:///switchback.db"
 DEFAULT_PORT = 8765
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+Auth: TypeAlias = Literal["auto", "tokens", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Durations in seconds. A lease lives `lease_ttl_s` from claim or heartbeat; the sweep requeues expired ones.
 
-    `hosts` are the names the service may be called by. `artifacts` is a folder, or a URL such as `s3://bucket/prefix`;
-    by default a folder beside the SQLite file, or `switchback.artifacts` where the service was started. A single
-    one has at most `artifact_bytes`, those of a study together `artifact_quota`.
+    `hosts` are the names the service may be called by. `auth`: whether requests need an access token; `auto` when the
+    database has ever had one. `artifacts` is a folder, or a URL such as `s3://bucket/prefix`; by default a folder
+    beside the SQLite file, or `switchback.artifacts` where the service was started. A single artifact has at most
+    `artifact_bytes`, those of a study together `artifact_quota`.
     """
 
     database: str = DEFAULT_DATABASE
@@ -29,9 +32,12 @@ class Settings:
     artifacts: str | None = None
     artifact_bytes: int = 2 * 2**30
     artifact_quota: int = 100 * 2**30
+    auth: Auth = "auto"
 
     def __post_init__(self) -> None:
         _ = self.url
+        if self.auth not in get_args(Auth):
+            raise ValueError(f"auth: must be one of {', '.join(get_args(Auth))}, got {self.auth!r}")
         for name in ("lease_ttl_s", "sweep_s", "idle_retry_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be > 0 seconds, got {getattr(self, name)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -17,14 +17,16 @@ from contract.errors import FieldError, Problem
 from contract.leases import LeaseRef, Token
 from contract.pages import Page
 from service import artifacts
+from service.access.gate import READ, WORK, GatedRoute
 from service.api.context import Context, Ctx, Id
 from service.artifact_store import CHUNK
 from service.errors import InvalidRequest, LeaseLost, NotFound, TooLarge
 from service.models import Artifact
 
-router = APIRouter(tags=["artifacts"])
+router = APIRouter(tags=["artifacts"], route_class=GatedRoute)
 
 RAW = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+FILE: dict[int | str, dict[str, Any]] = {200: {"content": RAW, "description": "The file"}}
 Name: TypeAlias = Annotated[ArtifactName, Path()]
 Attempt: TypeAlias = Annotated[int, Query(ge=1, lt=2**31)]
 Step: TypeAlias = Annotated[int, Query(ge=0, le=10**12)]
@@ -34,6 +36,7 @@ Digest: TypeAlias = Annotated[str, Header(alias=DIGEST_HEADER, max_length=1_000,
 
 @router.put(
     "/trials/{trial_id}/artifacts/{name}",
+    dependencies=[WORK],
     openapi_extra={"requestBody": {"required": True, "content": RAW}},
     responses={status: {"model": Problem, "description": "Problem details (RFC 9457)"} for status in (411, 413)},
 )
@@ -65,7 +68,7 @@ async def put_artifact(
     return await run_in_threadpool(_store, ctx, ref, name, upload, step)
 
 
-@router.get("/trials/{trial_id}/artifacts")
+@router.get("/trials/{trial_id}/artifacts", dependencies=[READ])
 def list_artifacts(trial_id: Id, ctx: Ctx) -> Page[ArtifactView]:
     """What a trial has, by name."""
     with ctx.database.read() as session:
@@ -74,13 +77,28 @@ def list_artifacts(trial_id: Id, ctx: Ctx) -> Page[ArtifactView]:
 
 @router.get(
     "/trials/{trial_id}/artifacts/{name}",
+    dependencies=[READ],
     response_class=StreamingResponse,
-    responses={200: {"content": RAW, "description": "The file"}, 304: {"description": "The reader has it already"}},
+    responses=FILE | {304: {"description": "The reader has it already"}},
 )
 def get_artifact(
     trial_id: Id, name: Name, ctx: Ctx, known: Annotated[str, Header(alias="If-None-Match", max_length=1_000)] = ""
 ) -> Response:
     """Fetch a file as it was sent."""
+    return _file(ctx, trial_id, name, known)
+
+
+@router.get(
+    "/leases/{trial_id}/artifacts/{name}", dependencies=[WORK], response_class=StreamingResponse, responses=FILE
+)
+def get_leased_artifact(trial_id: Id, name: Name, ctx: Ctx, attempt: Attempt, token: LeaseToken) -> Response:
+    """Fetch a file of a trial one holds the lease of, such as the checkpoint to resume from."""
+    with ctx.database.read() as session:
+        artifacts.check_lease(session, LeaseRef(trial_id=trial_id, attempt=attempt, token=token))
+    return _file(ctx, trial_id, name)
+
+
+def _file(ctx: Context, trial_id: int, name: str, known: str = "") -> Response:
     for _ in range(3):  # it may be superseded, and its file removed, between the row and the read
         with ctx.database.read() as session:
             row = artifacts.find(session, trial_id, name)

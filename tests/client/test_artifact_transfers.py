@@ -55,7 +55,7 @@ def test_a_file_that_was_replaced_meanwhile_is_not_mistaken_for_the_one_wanted(
     old = leases.put_artifact(held, "checkpoint", b"old", step=3)
     leases.put_artifact(held, "checkpoint", b"new", step=4)
     with pytest.raises(ServiceUnavailable, match=sha256(b"new").hexdigest()):
-        leases.get_artifact(old, tmp_path / "down")
+        leases.get_artifact(held, old, tmp_path / "down")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -63,6 +63,16 @@ def test_a_stale_lease_is_told_before_a_large_file_has_been_sent(leases: LeaseCl
     stale = held.model_copy(update={"attempt": 2})
     with pytest.raises(LeaseLost):
         leases.put_artifact(stale, "checkpoint", bytes(20_000_000), step=3)
+
+
+def test_only_the_holder_of_the_lease_is_given_the_checkpoint(
+    leases: LeaseClient, held: LeaseRef, tmp_path: Path
+) -> None:
+    stored = leases.put_artifact(held, "checkpoint", b"mine", step=5)
+    leases.get_artifact(held, stored, tmp_path / "down")
+    with pytest.raises(LeaseLost):
+        leases.get_artifact(held.model_copy(update={"attempt": 2}), stored, tmp_path / "other")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"mine"]
 
 
 def test_an_empty_file_is_refused(leases: LeaseClient, held: LeaseRef) -> None:

@@ -1,7 +1,7 @@
 """Artifacts, and what an attempt resumed from.
 
-Revision ID: 0002
-Revises: 0001
+Revision ID: 0003
+Revises: 5ec000000001
 Create Date: 2026-11-22 22:20:00
 """
 
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 
 
-revision = '0002'
-down_revision = '0001'
+revision = '0003'
+down_revision = '5ec000000001'
 branch_labels = None
 depends_on = None
 
