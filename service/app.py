@@ -32,13 +32,8 @@ _ERRORS: dict[int | str, dict[str, object]] = {
 
 def create_app(settings: Settings) -> FastAPI:
     """An application over the settings' database, which is brought to this version's schema first."""
-    database = Database(settings)
-    try:
-        store = open_store(settings.artifact_address)
-        migrate.upgrade(database)
-    except BaseException:
-        database.close()
-        raise
+    store = open_store(settings.artifact_address)
+    database = _opened(settings)
     with database.read() as session:
         auth = settings.auth == "tokens" or (settings.auth == "auto" and tokens.exist(session))
 
@@ -71,3 +66,13 @@ def create_app(settings: Settings) -> FastAPI:
     install_dashboard(app)
     gate.check(app)
     return app
+
+
+def _opened(settings: Settings) -> Database:
+    database = Database(settings)
+    try:
+        migrate.upgrade(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
