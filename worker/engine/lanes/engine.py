@@ -13,9 +13,10 @@ from worker.engine.job import Job
 from worker.engine.lanes.admission import Admission
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.intake import Intake
-from worker.engine.lanes.row import Member, alike, plant
+from worker.engine.lanes.row import Member, alike
 from worker.engine.lanes.shift import Shift
 from worker.engine.lanes.stack import UnsuitedError
+from worker.engine.lanes.trunks import Trunks
 from worker.engine.solo import Solo
 from worker.tasks import resident
 
@@ -30,6 +31,7 @@ class Lanes:
 
     name = "lanes"
     shares = False
+    trunks: Trunks | None = None
     sight = 1
     """How many jobs are looked at for each lane."""
     row_steps: int
@@ -58,7 +60,9 @@ class Lanes:
                 continue
             data = resident(job.task, self.device, self._dtype)
             array = Array(first, data, self.device, self._dtype or torch.float32)
-            yield from self._train(Shift(array, data, steering, lanes=self.lanes), first, intake, steering)
+            yield from self._train(
+                Shift(array, data, steering, lanes=self.lanes, trunks=self.trunks), first, intake, steering
+            )
 
     def _train(self, shift: Shift, first: Member, intake: Intake, steering: Steering) -> Iterator[Event]:
         """One array from its first job to its last."""
@@ -74,7 +78,7 @@ class Lanes:
             # Jobs are looked at together, for what they share shows only then.
             if shift.room:
                 joining += intake.matching(fit, self.capacity - shift.jobs - len(joining))
-            shift.join(plant(joining, share=self.shares))
+            shift.join(joining, share=self.shares)
             joining = []
             yield from shift.go()
             self.row_steps = before + shift.row_steps
@@ -91,7 +95,10 @@ class Lanes:
 
 
 class Tree(Lanes):
-    """Lanes in which jobs share the updates that they have in common, up to the step where they part."""
+    """Lanes in which jobs share the updates that they have in common, up to the step where they part.
+
+    `trunks`: where states are kept for jobs that come later.
+    """
 
     name = "tree"
     shares = True

@@ -5,7 +5,7 @@ A row's whole state is its `step`, the `Tally` of each of its members, and its c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -19,7 +19,7 @@ from worker.engine import divergence, optimizers
 from worker.engine.job import Job
 from worker.engine.lanes import rules
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
-from worker.engine.plan import WEIGHTS, Horizon, derived_seed, make_plan
+from worker.engine.plan import WEIGHTS, Plan, derived_seed, make_plan
 from worker.engine.randomness import RandomStream
 from worker.tasks import Data
 
@@ -41,17 +41,33 @@ class Tally:
     seconds: float = 0.0
 
 
+@dataclass(slots=True, eq=False)
+class Past:
+    """The loss of each update of a row since step 0, and the validation metrics at epochs' ends by step; `marks` are
+    the steps at which its state may be worth keeping, `unkept_s` what computing it has cost since it last was.
+    """
+
+    marks: tuple[int, ...]
+    losses: list[float] = field(default_factory=list)
+    validations: dict[int, dict[str, float]] = field(default_factory=dict)
+    unkept_s: float = 0.0
+
+    def copy(self) -> Past:
+        return Past(self.marks, list(self.losses), dict(self.validations), self.unkept_s)
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Member:
     """A job on its way. `numbers[step]` is what its update `step` reads; it reports next after step `stop`."""
 
     job: Job
-    horizon: Horizon
+    horizon: Plan
     stack: Stack
     weights: Weights
     numbers: NDArray[np.float64]
     stop: int = 0
     tally: Tally = field(default_factory=Tally)
+    begun: bool = False
 
     def __post_init__(self) -> None:
         self.stop = self.horizon.stop_after(0)
@@ -77,6 +93,15 @@ class Member:
         tally.total, tally.count = 0.0, 0
         return divergence.of_loss(mean, tally.first, self.stop)
 
+    def measured(self, values: Mapping[str, float]) -> str | None:
+        """Take in validation metrics at `stop`; how it shows in them when training has diverged."""
+        self.tally.values |= values
+        return divergence.of_values(self.tally.values, self.stop)
+
+    def go_on(self) -> None:
+        """To the next stop."""
+        self.stop = self.horizon.stop_after(self.stop)
+
     @property
     def finishes(self) -> bool:
         """Whether the next stop is the last."""
@@ -90,13 +115,14 @@ class Member:
 @dataclass(slots=True, kw_only=True, eq=False)
 class Row:
     """The part of a trajectory that is node `place` of the tree. `members` are those that are still trained, by their
-    places in the tree; `step` updates have been made.
+    places in the tree; `step` updates have been made. `past`: what was measured since step 0, where that is kept.
     """
 
     tree: Tree
     place: int
     members: dict[int, Member]
     step: int = 0
+    past: Past | None = None
 
     @property
     def node(self) -> Node:
@@ -115,8 +141,10 @@ class Row:
 
     @property
     def stop(self) -> int:
-        """The step after which a member has something to report, or members part."""
-        return min(self.node.stop, *(member.stop for member in self.members.values()))
+        """The step after which a member has something to report, members part, or a trunk may be worth keeping."""
+        marks = () if self.past is None else self.past.marks
+        mark = next((mark for mark in marks if mark > self.step), self.node.stop)
+        return min(self.node.stop, mark, *(member.stop for member in self.members.values()))
 
     @property
     def remaining(self) -> int:
@@ -131,17 +159,19 @@ class Row:
         for member in self.members.values():
             member.take(self.step, losses)
         self.step += len(losses)
+        if self.past is not None:
+            self.past.losses.extend(losses)
 
     def charge(self, seconds: float) -> None:
         """The time of what members share is split over them."""
         for member in self.members.values():
             member.tally.seconds += seconds / len(self.members)
+        if self.past is not None:
+            self.past.unkept_s += seconds
 
     def leave(self, gone: Sequence[Member]) -> None:
-        """These are trained no further; the others go on to their next stops."""
+        """These are trained no further."""
         self.members = {number: member for number, member in self.members.items() if member not in gone}
-        for member in self.due():
-            member.stop = member.horizon.stop_after(self.step)
 
     def heirs(self) -> list[Row]:
         """The rows that carry it on: itself, or where members part one for each branch that has members left."""
@@ -151,12 +181,18 @@ class Row:
             (place, {number: self.members[number] for number in node.members if number in self.members})
             for place, node in ((place, self.tree.nodes[place]) for place in self.node.branches)
         ]
-        return [Row(tree=self.tree, place=place, members=part, step=self.step) for place, part in parts if part]
+        return [
+            Row(tree=self.tree, place=place, members=part, step=self.step, past=self.past and self.past.copy())
+            for place, part in parts
+            if part
+        ]
 
 
-def plant(members: Sequence[Member], *, share: bool) -> list[Row]:
-    """The rows from which these jobs are reached; with `share` jobs that begin alike begin as one."""
-    keys: list[Hashable] = [_everything_else(member.job) if share else number for number, member in enumerate(members)]
+def plant(members: Sequence[Member], origins: Sequence[Hashable] | None) -> list[Row]:
+    """The rows from which these jobs are reached. Jobs of equal origin that begin alike begin as one; None: nobody."""
+    keys: list[Hashable] = list(range(len(members)))
+    if origins is not None:
+        keys = [(origin, everything_else(member.job)) for origin, member in zip(origins, members, strict=True)]
     tree = grow([member.numbers for member in members], keys)
     return [
         Row(tree=tree, place=place, members={number: members[number] for number in tree.nodes[place].members})
@@ -168,7 +204,7 @@ TOLD_BY_THE_TABLE = {"id", "schedule", "optimizer", "epochs", "steps", "report_e
 """Fields of a job that do not show in its updates beyond the numbers they read."""
 
 
-def _everything_else(job: Job) -> Hashable:
+def everything_else(job: Job) -> tuple[Hashable, ...]:
     """What jobs must have in common, their tables apart, to make the same updates."""
     rest = tuple(getattr(job, one.name) for one in fields(job) if one.name not in TOLD_BY_THE_TABLE)
     return updates.kind(job.optimizer), rest
