@@ -118,7 +118,7 @@ class StudyClient:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         view = self.get(study_id)
         yield view
-        while view.status == "running":
+        while view.finished_at is None:
             view = self._next(study_id, poll_s=poll_s, deadline=deadline, patience_s=patience_s, away=away)
             yield view
 

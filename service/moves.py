@@ -14,7 +14,7 @@ from contract.artifacts import CHECKPOINT
 from contract.leases import LeaseRef
 from contract.trials import AttemptOutcome
 from service.lifecycle import LIVE, TRANSITIONS, Move
-from service.models import Artifact, Attempt, Trial
+from service.models import Artifact, Attempt, Study, Trial
 
 OUTCOMES: dict[Move, AttemptOutcome] = {
     "complete": "complete",
@@ -68,7 +68,7 @@ def move(
     **values: Any,  # columns of Trial, of whatever type each is
 ) -> list[Moved]:
     """Move every trial that `where` picks and that is in the move's from-state; the rows that moved."""
-    source, target = TRANSITIONS[name]
+    source, target, _ = TRANSITIONS[name]
     if target not in LIVE:
         values |= {"finished_at": now, "reason": reason}
     statement = (
@@ -96,9 +96,9 @@ def lease(
     owner = {"worker_id": worker_id, "token_hash": hashed(token)}
     statement = (
         update(Trial)
-        .where(Trial.id.in_(_picked(tasks, count)), Trial.status == TRANSITIONS["claim"][0])
+        .where(Trial.id.in_(_picked(tasks, count)), Trial.status == TRANSITIONS["claim"].source)
         .values(
-            status=TRANSITIONS["claim"][1],
+            status=TRANSITIONS["claim"].target,
             attempt=Trial.attempt + 1,
             lease_expires_at=expires,
             started_at=func.coalesce(Trial.started_at, now),
@@ -149,7 +149,8 @@ def begin_anew(session: Session, leases: Sequence[LeaseRef]) -> None:
 
 def _picked(tasks: Sequence[str], count: int) -> Select[int]:
     """The trials of one claim, locked; a common table expression, so that PostgreSQL evaluates it once."""
-    queued = Trial.status == "queued"
+    paused = select(Study.id).where(Study.paused_at.is_not(None))
+    queued = and_(Trial.status == "queued", Trial.study_id.not_in(paused))
     head = (
         select(Trial.fusion_key)
         .where(queued, Trial.task_key.in_(tasks))

@@ -6,7 +6,7 @@ one raises `LeaseLost` and stores nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, case, func, select, update
@@ -17,6 +17,7 @@ from contract.artifacts import CHECKPOINT
 from contract.leases import (
     ClaimRequest,
     Completion,
+    Directive,
     Failure,
     HeartbeatRequest,
     Lease,
@@ -244,17 +245,24 @@ def _spec(trial: Trial, definition: dict[str, object]) -> TrialSpec:
 
 def _states(session: Session, leases: Sequence[LeaseRef], *, now: datetime, ttl_s: float) -> list[LeaseState]:
     held = renew(session, leases, expires=now + timedelta(seconds=ttl_s))
-    running = set(session.scalars(select(Study.id).where(Study.id.in_(set(held.values())), Study.status == "running")))
+    found = select(Study.id, Study.paused_at).where(Study.id.in_(set(held.values())), Study.status == "running")
+    running: dict[int, datetime | None] = dict(session.execute(found).all())
     return [
         LeaseState(
             trial_id=item.trial_id,
             attempt=item.attempt,
             held=item in held,
             ttl_s=ttl_s if item in held else 0.0,
-            directive="continue" if held.get(item) in running else "stop",
+            directive=_directive(running, held.get(item)),
         )
         for item in leases
     ]
+
+
+def _directive(running: Mapping[int, datetime | None], study_id: int | None) -> Directive:
+    if study_id not in running:
+        return "stop"
+    return "continue" if running[study_id] is None else "pause"
 
 
 def _study_of(session: Session, lease_ref: LeaseRef) -> Study:
