@@ -56,8 +56,8 @@ HEAD = (
     "# The states of a trial",
     "",
     "Written by `make docs` from the one table of transitions, `service/lifecycle.py`. One module writes states,",
-    "`service/moves.py`, one guarded UPDATE for each move. How an attempt ended (`lost`, `preempted`, `failed`, ...) is",
-    "written on the attempt; what ended a trial is final.",
+    "`service/moves.py`, one guarded UPDATE for each move. How an attempt ended (`lost`, `preempted`, `failed`, ...)",
+    "is written on the attempt; what ended a trial is final.",
     "",
     "```mermaid",
     "stateDiagram-v2",
@@ -65,4 +65,4 @@ HEAD = (
 COLUMNS = ("", "| move | from | to | when |", "|---|---|---|---|")
 
 if __name__ == "__main__":
-    print(markdown(), end="")  # noqa: T201 - this is how the page is written
+    print(markdown(), end="")

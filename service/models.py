@@ -15,14 +15,13 @@ from service.access.tables import AccessToken
 from service.lifecycle import STATUSES
 from service.mapping import Base, BigId
 
-
 _PAUSED = text("paused_at is not null")
 
 
 class Study(Base):
     """A request and where it stands. Trials are numbered from 0; `next_number` is the number the next one will get.
 
-    A paused study is one that runs and has `paused_at`. `version` counts the changes made to it by request, and its end.
+    A paused study is one that runs and has `paused_at`. `version` counts the changes made by request, and its end.
     """
 
     __tablename__ = "studies"

@@ -260,7 +260,7 @@ def _states(session: Session, leases: Sequence[LeaseRef], *, now: datetime, ttl_
 
 
 def _directive(running: Mapping[int, datetime | None], study_id: int | None) -> Directive:
-    if study_id not in running:
+    if study_id is None or study_id not in running:
         return "stop"
     return "continue" if running[study_id] is None else "pause"
 
