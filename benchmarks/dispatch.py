@@ -1,8 +1,8 @@
 """How fast the service hands out trials and takes reports, over HTTP, durable, beside Optuna's storages.
 
-Rates are requests answered after the commit (SQLite synchronous=FULL, or a PostgreSQL that syncs). The load generator is
-one process on raw sockets; the service is another. The queue is filled beforehand. Beside each rate stands the service's
-own processor time per request, which somebody else's load does not move.
+Rates are requests answered after the commit (SQLite synchronous=FULL, or a PostgreSQL that syncs). The load generator
+is one process on raw sockets, the service another. The queue is filled beforehand. Beside each rate stands the
+service's own processor time per request.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def latency(kind: str, finished: int, hands: int, seconds: float) -> Figure:
         own.close()
         with Service(url) as service:
             drive(service.address, [Hand(99).cycles([])], seconds=min(1.0, seconds))
-            timed(service, f"{kind} cycles, {finished} finished", [Hand(n).cycles(waits) for n in range(hands)], seconds)
+            timed(
+                service, f"{kind} cycles, {finished} finished", [Hand(n).cycles(waits) for n in range(hands)], seconds
+            )
     claims = Outcome(1.0, waits)
     note = f"p50 {claims.median:.2f} ms over {len(waits)} claims"
     return Figure(f"{kind}: claim p99 at {finished} TPE trials, ms", claims.quantile(0.99), "<= 50", note)

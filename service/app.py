@@ -19,6 +19,7 @@ from service.guard import Guard
 from service.planner import Planner
 from service.settings import Settings
 from service.version import VERSION
+from service.writer import Writer
 
 PREFIX = "/api/v1"
 _ERRORS: dict[int | str, dict[str, object]] = {
@@ -37,10 +38,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        planner = Planner(database, settings)
-        app.state.context = Context(database, planner, settings)
+        planner, writer = Planner(database, settings), Writer(database)
+        app.state.context = Context(database, writer, planner, settings)
         await run_in_threadpool(planner.start)
+        writer.start()
         yield
+        await run_in_threadpool(writer.close)
         await run_in_threadpool(planner.close)
         database.close()
 
@@ -57,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(Guard, hosts=settings.hosts)
-    for router in (studies.router, trials.router, schedules.router, leases.router):
+    for router in (leases.router, studies.router, trials.router, schedules.router):  # tried in order, the busiest first
         app.include_router(router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)

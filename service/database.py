@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from sqlite3 import Connection as SqliteConnection
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import OperationalError
@@ -15,21 +15,27 @@ from sqlalchemy.orm import Session
 
 from service.errors import Overloaded
 from service.settings import Settings
+from service.turns import Turns
 
 LOCK_TIMEOUT_S = 30
+
+Result = TypeVar("Result")
+Job: TypeAlias = Callable[[Session, datetime], Result]
+"""What a request does inside a transaction, given the time."""
 
 
 class Database:
     """A database with one way to read and one way to write.
 
-    SQLite belongs to one service process. Its writes go through a pool of a single connection and begin as
-    `BEGIN IMMEDIATE`: writers queue there instead of failing on a lock, and checkpoints, which only a writer's commit
-    runs, never meet a write (the WAL-reset fault of SQLite before 3.51.3 needs that meeting).
+    SQLite belongs to one service process. Its writes take turns, in the order they came, on a single connection and
+    begin as `BEGIN IMMEDIATE`: they never fail on a lock, and checkpoints, which only a writer's commit runs, never
+    meet a write (the WAL-reset fault of SQLite before 3.51.3 needs that meeting).
     """
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._turn: AbstractContextManager[object] = Turns(LOCK_TIMEOUT_S) if self.is_sqlite else nullcontext()
         if self.is_sqlite:
             self.writer = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN IMMEDIATE", pool_size=1)
             self.reader = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN", pool_size=16)
@@ -42,10 +48,22 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction, committed on leaving; rolled back on any exception."""
-        with _translated(), Session(self.writer, expire_on_commit=False) as session:
+        with _translated(), self._turn, Session(self.writer, expire_on_commit=False) as session:
             session.connection()  # take the write lock now, so that a read before the first write sees no older state
             yield session
             session.commit()
+
+    def write_together(self, jobs: Sequence[Job[Result]]) -> list[Result | Exception]:
+        """Run each job behind a savepoint of its own and commit them all at once; what each returned or raised.
+
+        A job that raises leaves nothing behind; the others are not touched by it.
+        """
+        with _translated(), self._turn, self.writer.connect() as connection:
+            with Session(connection) as session:
+                now = self.now(session)
+            outcomes = [_alone(connection, job, now) for job in jobs]
+            connection.commit()
+        return outcomes
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -78,6 +96,18 @@ def _translated() -> Iterator[None]:
         if "database is locked" in str(error.orig):
             raise Overloaded("the database stayed locked by another process; try again") from error
         raise
+
+
+def _alone(connection: Connection, job: Job[Result], now: datetime) -> Result | Exception:
+    try:
+        with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+            result = job(session, now)
+            session.commit()
+            return result
+    except Exception as error:
+        if connection.invalidated:  # the connection went away, and with it the transaction of all
+            raise
+        return error
 
 
 def _sqlite_engine(url: str, begin: str, *, pool_size: int) -> Engine:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, Update, and_, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from contract.leases import LeaseRef
+from contract.leases import LeaseRef, TrialReport
 from contract.trials import AttemptOutcome
 from service.lifecycle import LIVE, TRANSITIONS, Move
-from service.models import Attempt, Trial
+from service.models import Attempt, Study, Trial, table
+
+TRIALS, ATTEMPTS, STUDIES = (table(model) for model in (Trial, Attempt, Study))
 
 OUTCOMES: dict[Move, AttemptOutcome] = {
     "complete": "complete",
@@ -90,61 +93,103 @@ def move(
 
 def lease(
     session: Session, tasks: Sequence[str], count: int, *, worker_id: str, token: str, now: datetime, expires: datetime
-) -> list[int]:
+) -> list[Row[Any]]:
     """Claim, in one statement, the oldest queued trial of these tasks and up to `count - 1` more of its fusion key."""
     owner = {"worker_id": worker_id, "token_hash": hashed(token)}
-    statement = (
-        update(Trial)
-        .where(Trial.id.in_(_picked(tasks, count)), Trial.status == TRANSITIONS["claim"][0])
-        .values(
-            status=TRANSITIONS["claim"][1],
-            attempt=Trial.attempt + 1,
-            lease_expires_at=expires,
-            started_at=func.coalesce(Trial.started_at, now),
-            **owner,
-        )
-        .returning(Trial.id, Trial.attempt)
-        .execution_options(synchronize_session=False)
-    )
-    rows = sorted(session.execute(statement).all())
-    attempts = [
-        {"trial_id": trial_id, "number": attempt, "started_at": now, "outcome": "active", **owner}
-        for trial_id, attempt in rows
-    ]
+    given = {"tasks": tasks, "count": count, "now": now, "expires": expires, **owner}
+    connection = session.connection()
+    rows = sorted(connection.execute(_CLAIM, {f"p_{name}": value for name, value in given.items()}), key=_by_id)
+    attempts = [{"trial_id": row.id, "number": row.attempt, "started_at": now, "outcome": "active"} for row in rows]
     if attempts:
-        session.execute(insert(Attempt), attempts)
-    return [trial_id for trial_id, _ in rows]
+        connection.execute(insert(ATTEMPTS), [attempt | owner for attempt in attempts])
+    return rows
 
 
-def _picked(tasks: Sequence[str], count: int) -> Select[int]:
+def _by_id(row: Row[Any]) -> int:
+    return int(row.id)
+
+
+def _picked() -> Select[int]:
     """The trials of one claim, locked; a common table expression, so that PostgreSQL evaluates it once."""
-    queued = Trial.status == "queued"
+    queued = TRIALS.c.status == "queued"
     head = (
-        select(Trial.fusion_key)
-        .where(queued, Trial.task_key.in_(tasks))
-        .order_by(Trial.id)
+        select(TRIALS.c.fusion_key)
+        .where(queued, TRIALS.c.task_key.in_(bindparam("p_tasks", expanding=True)))
+        .order_by(TRIALS.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-    rows = select(Trial.id).where(queued, Trial.fusion_key == head).order_by(Trial.id).limit(count)
-    return select(rows.with_for_update(skip_locked=True).cte("picked").c.id)
+    rows = select(TRIALS.c.id).where(queued, TRIALS.c.fusion_key == head).order_by(TRIALS.c.id)
+    return select(rows.limit(bindparam("p_count")).with_for_update(skip_locked=True).cte("picked").c.id)
 
 
-def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> dict[LeaseRef, int]:
-    """Extend the leases that are still current, in one statement; each with its study's id."""
-    if not leases:
-        return {}
-    statement = (
-        update(Trial)
-        .where(holds(*leases))
-        .values(lease_expires_at=expires)
-        .returning(Trial.id, Trial.attempt, Trial.token_hash, Trial.study_id)
-        .execution_options(synchronize_session=False)
+SPEC = [
+    TRIALS.c[name] for name in ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
+]
+"""What a lease is made of."""
+
+_CLAIM = (
+    update(TRIALS)
+    .where(TRIALS.c.id.in_(_picked()), TRIALS.c.status == TRANSITIONS["claim"][0])
+    .values(
+        status=TRANSITIONS["claim"][1],
+        attempt=TRIALS.c.attempt + 1,
+        lease_expires_at=bindparam("p_expires"),
+        started_at=func.coalesce(TRIALS.c.started_at, bindparam("p_now", type_=TRIALS.c.started_at.type)),
+        worker_id=bindparam("p_worker_id"),
+        token_hash=bindparam("p_token_hash"),
     )
-    studies = {(trial, attempt, token): study for trial, attempt, token, study in session.execute(statement)}
-    keys = {ref: (ref.trial_id, ref.attempt, hashed(ref.token)) for ref in leases}
-    return {ref: studies[key] for ref, key in keys.items() if key in studies}
+    .returning(*SPEC)
+)
+
+_HELD = and_(
+    TRIALS.c.id == bindparam("p_trial"),
+    TRIALS.c.status == "leased",
+    TRIALS.c.attempt == bindparam("p_attempt"),
+    TRIALS.c.token_hash == bindparam("p_token"),
+)
+_RENEW = update(TRIALS).where(_HELD).values(lease_expires_at=bindparam("p_expires"))
+_done = bindparam("p_steps_done", type_=TRIALS.c.steps_done.type)
+_ADVANCE = _RENEW.values(
+    total_steps=bindparam("p_total_steps"),
+    steps_per_epoch=bindparam("p_steps_per_epoch"),
+    steps_done=case((TRIALS.c.steps_done < _done, _done), else_=TRIALS.c.steps_done),
+)
+
+
+def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> set[LeaseRef]:
+    """Extend the leases that are still current; those."""
+    return _renewed(session, _RENEW, leases, [{"p_expires": expires} for _ in leases])
+
+
+def advance(session: Session, reports: Sequence[TrialReport], *, expires: datetime) -> set[LeaseRef]:
+    """Extend the leases of these reports and note how far their trials are; those that are still current."""
+    changes = [
+        {
+            "p_expires": expires,
+            "p_total_steps": item.total_steps,
+            "p_steps_per_epoch": item.steps_per_epoch,
+            "p_steps_done": max((point.step for point in item.points), default=0),
+        }
+        for item in reports
+    ]
+    return _renewed(session, _ADVANCE, [item.lease for item in reports], changes)
+
+
+def _renewed(
+    session: Session, statement: Update, leases: Sequence[LeaseRef], changes: Sequence[dict[str, Any]]
+) -> set[LeaseRef]:
+    if not leases:
+        return set()
+    keys = [{"p_trial": ref.trial_id, "p_attempt": ref.attempt, "p_token": hashed(ref.token)} for ref in leases]
+    # In the order of their ids, so that two batches over the same trials wait for each other instead of deadlocking.
+    rows = sorted((key | change for key, change in zip(keys, changes, strict=True)), key=itemgetter("p_trial"))
+    if session.connection().execute(statement, rows).rowcount == len(rows):
+        return set(leases)
+    current = select(Trial.id, Trial.attempt, Trial.token_hash).where(holds(*leases))
+    held = {tuple(row) for row in session.execute(current)}
+    return {ref for ref, key in zip(leases, keys, strict=True) if tuple(key.values()) in held}
 
 
 def extend_all(session: Session, by: timedelta) -> None:

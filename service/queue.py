@@ -6,10 +6,12 @@ one raises `LeaseLost` and stores nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import Insert, Row, Table, Text, bindparam, cast, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -25,14 +27,44 @@ from contract.leases import (
     TrialReport,
     WorkerInfo,
 )
-from contract.studies import CreateStudy
+from contract.studies import CreateStudy, StudyStatus
 from contract.trials import AttemptOutcome, TrialSpec, TrialStatus
 from schedules import from_dict
+from service.definitions import definitions, parsed
 from service.errors import LeaseLost
 from service.lifecycle import Move
-from service.models import Attempt, Point, Pulse, Study, Trial, Worker
-from service.moves import Moved, extend_all, hashed, holds, lease, move, renew
+from service.models import Attempt, Point, Pulse, Study, Trial, Worker, table
+from service.moves import SPEC, STUDIES, TRIALS, Moved, advance, extend_all, hashed, holds, lease, move, renew
 from service.search.space import task_with
+
+POINTS, WORKERS, PULSE = table(Point), table(Worker), table(Pulse)
+DIALECTS: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+"""Both spell ON CONFLICT alike."""
+
+_POINTS_ONCE = {name: insert(POINTS).on_conflict_do_nothing() for name, insert in DIALECTS.items()}
+_SEEN = update(WORKERS).where(WORKERS.c.id == bindparam("p_worker")).values(last_seen_at=bindparam("p_now"))
+_HELD_BY = (
+    select(*SPEC)
+    .where(
+        TRIALS.c.status == "leased",
+        TRIALS.c.token_hash == bindparam("p_token"),
+        TRIALS.c.worker_id == bindparam("p_worker"),
+    )
+    .order_by(TRIALS.c.id)
+)
+_RUNNING = (
+    select(TRIALS.c.id)
+    .join(STUDIES)
+    .where(TRIALS.c.id.in_(bindparam("p_trials", expanding=True)), STUDIES.c.status == "running")
+)
+_STUDY_OF = (
+    select(STUDIES.c.status, cast(STUDIES.c.definition, Text).label("definition"))
+    .join(TRIALS)
+    .where(TRIALS.c.id == bindparam("p_trial"))
+)
 
 _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge", "pruned": "prune"}
 
@@ -41,9 +73,14 @@ def claim(session: Session, request: ClaimRequest, *, now: datetime, ttl_s: floa
     """Lease up to `max_trials` trials. The same token again returns the leases it holds: a lost answer is no loss."""
     see_worker(session, request.worker, now=now)
     expires = now + timedelta(seconds=ttl_s)
-    held = renew(session, _held_by(session, request), expires=expires)
+    held = _held_by(session, request)
     if held:
-        return _leases(session, [ref.trial_id for ref in held], ttl_s)
+        renew(
+            session,
+            [LeaseRef(trial_id=row.id, attempt=row.attempt, token=request.token) for row in held],
+            expires=expires,
+        )
+        return _leases(session, held, ttl_s)
     claimed = lease(
         session,
         request.worker.tasks,
@@ -59,20 +96,21 @@ def claim(session: Session, request: ClaimRequest, *, now: datetime, ttl_s: floa
 def see_worker(session: Session, worker: WorkerInfo, *, now: datetime) -> None:
     """Note that a worker is alive and what it can train."""
     row = {**worker.model_dump(), "last_seen_at": now}
-    statement = _insert(session)(Worker).values(row)
-    session.execute(statement.on_conflict_do_update(index_elements=[Worker.id], set_=row))
+    session.connection().execute(_upserts(WORKERS)[_dialect(session)], row)
 
 
 def heartbeat(session: Session, request: HeartbeatRequest, *, now: datetime, ttl_s: float) -> list[LeaseState]:
     """Renew the leases that are still current and say which are not."""
-    session.execute(update(Worker).where(Worker.id == request.worker_id).values(last_seen_at=now))
-    return _states(session, request.leases, now=now, ttl_s=ttl_s) if request.leases else []
+    session.connection().execute(_SEEN, {"p_worker": request.worker_id, "p_now": now})
+    held = renew(session, request.leases, expires=now + timedelta(seconds=ttl_s))
+    return _states(session, request.leases, held, ttl_s=ttl_s)
 
 
 def report(session: Session, reports: Sequence[TrialReport], *, now: datetime, ttl_s: float) -> list[LeaseState]:
     """Store points, each once however often it is sent; all of the batch, or none of it when a lease in it is stale."""
-    states = _states(session, [item.lease for item in reports], now=now, ttl_s=ttl_s)
-    stale = [(state.trial_id, state.attempt) for state in states if not state.held]
+    leases = [item.lease for item in reports]
+    held = advance(session, reports, expires=now + timedelta(seconds=ttl_s))
+    stale = [(ref.trial_id, ref.attempt) for ref in leases if ref not in held]
     if stale:
         raise LeaseLost(stale)
     rows = [
@@ -81,25 +119,14 @@ def report(session: Session, reports: Sequence[TrialReport], *, now: datetime, t
         for point in item.points
     ]
     if rows:
-        session.execute(_insert(session)(Point).on_conflict_do_nothing(), rows)
-    for item in reports:
-        done = max((point.step for point in item.points), default=0)
-        session.execute(
-            update(Trial)
-            .where(Trial.id == item.lease.trial_id)
-            .values(
-                total_steps=item.total_steps,
-                steps_per_epoch=item.steps_per_epoch,
-                steps_done=case((Trial.steps_done < done, done), else_=Trial.steps_done),
-            )
-        )
-    return states
+        session.connection().execute(_POINTS_ONCE[_dialect(session)], rows)
+    return _states(session, leases, held, ttl_s=ttl_s)
 
 
 def complete(session: Session, request: Completion, *, now: datetime) -> TrialStatus:
     """End a trial with its result. A completed trial whose objective is missing has failed, and says which it lacks."""
-    study = _study_of(session, request.lease)
-    metric = CreateStudy.model_validate(study.definition).objective.metric
+    _, study = _study_of(session, request.lease)
+    metric = study.objective.metric
     value = request.metrics.get(metric)
     name, reason = _OUTCOME_MOVES[request.outcome], request.reason
     if name == "complete" and value is None:
@@ -122,11 +149,10 @@ def complete(session: Session, request: Completion, *, now: datetime) -> TrialSt
 
 def fail(session: Session, request: Failure, *, now: datetime) -> TrialStatus:
     """The task raised: try again while the study's retries last, else the trial has failed."""
-    study = _study_of(session, request.lease)
-    limits = CreateStudy.model_validate(study.definition).limits
+    status, study = _study_of(session, request.lease)
     failures = session.scalar(select(Trial.failures).where(holds(request.lease)))
-    retry = failures is not None and failures < limits.max_retries
-    name: Move = "abandon" if study.status != "running" else "retry" if retry else "fail"
+    retry = failures is not None and failures < study.limits.max_retries
+    name: Move = "abandon" if status != "running" else "retry" if retry else "fail"
     spent = {"failures": Trial.failures + 1, "device_seconds": Trial.device_seconds + request.device_seconds}
     moved = move(session, name, holds(request.lease), now=now, reason=request.error, **spent)
     return _settled(session, request.lease, moved, ("failed", "cancelled"))
@@ -134,8 +160,8 @@ def fail(session: Session, request: Failure, *, now: datetime) -> TrialStatus:
 
 def release(session: Session, request: Release, *, now: datetime) -> TrialStatus:
     """The worker gives the trial back unfinished: queue it again, or end it when its study has ended."""
-    study = _study_of(session, request.lease)
-    name: Move = "release" if study.status == "running" else "abandon"
+    status, _ = _study_of(session, request.lease)
+    name: Move = "release" if status == "running" else "abandon"
     spent = {"device_seconds": Trial.device_seconds + request.device_seconds}
     moved = move(session, name, holds(request.lease), now=now, reason=request.reason, **spent)
     return _settled(session, request.lease, moved, ("preempted", "cancelled"))
@@ -178,8 +204,7 @@ def extend_over_outage(session: Session, *, now: datetime) -> timedelta:
 
 def pulse(session: Session, *, now: datetime) -> None:
     """Note that the service is alive."""
-    statement = _insert(session)(Pulse).values(id=1, beat_at=now)
-    session.execute(statement.on_conflict_do_update(index_elements=[Pulse.id], set_={"beat_at": now}))
+    session.connection().execute(_upserts(PULSE)[_dialect(session)], {"id": 1, "beat_at": now})
 
 
 def cancel_queued(session: Session, study_id: int, *, now: datetime, reason: str) -> int:
@@ -187,59 +212,53 @@ def cancel_queued(session: Session, study_id: int, *, now: datetime, reason: str
     return len(move(session, "cancel", Trial.study_id == study_id, now=now, reason=reason))
 
 
-def _held_by(session: Session, request: ClaimRequest) -> list[LeaseRef]:
-    statement = select(Trial.id, Trial.attempt).where(
-        Trial.status == "leased",
-        Trial.token_hash == hashed(request.token),
-        Trial.worker_id == request.worker.id,
-    )
-    rows = session.execute(statement).all()
-    return [LeaseRef(trial_id=trial_id, attempt=attempt, token=request.token) for trial_id, attempt in rows]
+def _held_by(session: Session, request: ClaimRequest) -> list[Row[Any]]:
+    given = {"p_token": hashed(request.token), "p_worker": request.worker.id}
+    return list(session.connection().execute(_HELD_BY, given))
 
 
-def _leases(session: Session, trial_ids: Iterable[int], ttl_s: float) -> list[Lease]:
-    statement = select(Trial, Study.definition).join(Study).where(Trial.id.in_(list(trial_ids))).order_by(Trial.id)
-    return [
-        Lease(trial=_spec(trial, definition), attempt=trial.attempt, ttl_s=ttl_s)
-        for trial, definition in session.execute(statement)
-    ]
+def _leases(session: Session, rows: Sequence[Row[Any]], ttl_s: float) -> list[Lease]:
+    if not rows:
+        return []
+    studies = definitions(session, {row.study_id for row in rows})
+    return [Lease(trial=_spec(row, studies[row.study_id]), attempt=row.attempt, ttl_s=ttl_s) for row in rows]
 
 
-def _spec(trial: Trial, definition: dict[str, object]) -> TrialSpec:
-    study = CreateStudy.model_validate(definition)
+def _spec(row: Row[Any], study: CreateStudy) -> TrialSpec:
     return TrialSpec(
-        id=trial.id,
-        study_id=trial.study_id,
-        number=trial.number,
-        task=task_with(study.task, trial.params),
+        id=row.id,
+        study_id=row.study_id,
+        number=row.number,
+        task=task_with(study.task, row.params),
         budget=study.budget,
-        schedule=from_dict(trial.schedule),
-        seed=trial.seed,
-        report_every=trial.report_every,
+        schedule=from_dict(row.schedule),
+        seed=row.seed,
+        report_every=row.report_every,
         objective=study.objective.metric,
     )
 
 
-def _states(session: Session, leases: Sequence[LeaseRef], *, now: datetime, ttl_s: float) -> list[LeaseState]:
-    held = renew(session, leases, expires=now + timedelta(seconds=ttl_s))
-    running = set(session.scalars(select(Study.id).where(Study.id.in_(set(held.values())), Study.status == "running")))
+def _states(session: Session, leases: Sequence[LeaseRef], held: set[LeaseRef], *, ttl_s: float) -> list[LeaseState]:
+    ids = [ref.trial_id for ref in held]
+    running = set(session.connection().scalars(_RUNNING, {"p_trials": ids})) if ids else set()
     return [
         LeaseState(
-            trial_id=item.trial_id,
-            attempt=item.attempt,
-            held=item in held,
-            ttl_s=ttl_s if item in held else 0.0,
-            directive="continue" if held.get(item) in running else "stop",
+            trial_id=ref.trial_id,
+            attempt=ref.attempt,
+            held=ref in held,
+            ttl_s=ttl_s if ref in held else 0.0,
+            directive="continue" if ref in held and ref.trial_id in running else "stop",
         )
-        for item in leases
+        for ref in leases
     ]
 
 
-def _study_of(session: Session, lease_ref: LeaseRef) -> Study:
-    study = session.scalar(select(Study).join(Trial).where(Trial.id == lease_ref.trial_id))
-    if study is None:
-        raise LeaseLost([(lease_ref.trial_id, lease_ref.attempt)])
-    return study
+def _study_of(session: Session, ref: LeaseRef) -> tuple[StudyStatus, CreateStudy]:
+    """The status and the definition of the study that the lease's trial belongs to."""
+    row = session.connection().execute(_STUDY_OF, {"p_trial": ref.trial_id}).first()
+    if row is None:
+        raise LeaseLost([(ref.trial_id, ref.attempt)])
+    return row.status, parsed(row.definition)
 
 
 def _settled(session: Session, ref: LeaseRef, moved: list[Moved], outcomes: tuple[AttemptOutcome, ...]) -> TrialStatus:
@@ -260,6 +279,16 @@ def _settled(session: Session, ref: LeaseRef, moved: list[Moved], outcomes: tupl
     return status
 
 
-def _insert(session: Session) -> type[sqlite.Insert] | type[postgresql.Insert]:
-    """Both dialects spell ON CONFLICT alike."""
-    return sqlite.Insert if session.get_bind().dialect.name == "sqlite" else postgresql.Insert
+def _dialect(session: Session) -> str:
+    return session.get_bind().dialect.name
+
+
+@cache
+def _upserts(table: Table) -> dict[str, Insert]:
+    """INSERT, or UPDATE of every other column, for each kind of database."""
+    found: dict[str, Insert] = {}
+    for name, build in DIALECTS.items():
+        statement = build(table)
+        rest = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+        found[name] = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
+    return found

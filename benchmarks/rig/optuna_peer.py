@@ -58,7 +58,9 @@ def prepared(url: str) -> str:
     return url
 
 
-_SERVER = "import sys; from optuna.storages import *; run_grpc_proxy_server(RDBStorage(sys.argv[1]), port=int(sys.argv[2]))"
+_SERVER = (
+    "import sys; from optuna.storages import *; run_grpc_proxy_server(RDBStorage(sys.argv[1]), port=int(sys.argv[2]))"
+)
 
 
 @contextmanager

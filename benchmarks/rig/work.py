@@ -72,7 +72,13 @@ def finish(database: Database, study_id: int, count: int) -> None:
         studies.enqueue(session, study, points, now=now)
         rows = session.execute(select(Trial.id, Trial.params).where(Trial.study_id == study_id)).all()
         losses = [{"row": row.id, "loss": 1.0 + (float(row.params["lr"]) - 0.1) ** 2} for row in rows]
-        ended = {"status": "complete", "finished_at": now, "started_at": now, "attempt": 1, "metrics": {"val_loss": 1.0}}
+        ended = {
+            "status": "complete",
+            "finished_at": now,
+            "started_at": now,
+            "attempt": 1,
+            "metrics": {"val_loss": 1.0},
+        }
         statement = update(Trial).where(Trial.id == bindparam("row")).values(objective=bindparam("loss"), **ended)
         session.connection().execute(statement, losses)
 

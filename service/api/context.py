@@ -1,4 +1,4 @@
-"""What an endpoint is given: the database, the planner and the settings of its application."""
+"""What an endpoint is given: the database, its writer, the planner and the settings of its application."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Query, Request
 from service.database import Database
 from service.planner import Planner
 from service.settings import Settings
+from service.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class Context:
     """The parts of a running application."""
 
     database: Database
+    writer: Writer
     planner: Planner
     settings: Settings
 
@@ -27,7 +29,7 @@ class Context:
         return timedelta(seconds=self.settings.lease_ttl_s)
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
     context = request.app.state.context
     assert isinstance(context, Context)
     return context
