@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from contract.errors import Problem
 from service import migrate, problems
+from service.access import gate, tokens
+from service.access.gatekeeper import Gatekeeper
 from service.api import health, leases, schedules, studies, trials
 from service.api.context import Context
 from service.dashboard_routes import install as install_dashboard
@@ -23,7 +25,8 @@ from service.writer import Writer
 
 PREFIX = "/api/v1"
 _ERRORS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem, "description": "Problem details (RFC 9457)"} for status in (400, 404, 409, 422, 503)
+    status: {"model": Problem, "description": "Problem details (RFC 9457)"}
+    for status in (400, 401, 403, 404, 409, 422, 503)
 }
 
 
@@ -35,9 +38,34 @@ def create_app(settings: Settings) -> FastAPI:
     except BaseException:
         database.close()
         raise
+    with database.read() as session:
+        auth = settings.auth == "tokens" or (settings.auth == "auto" and tokens.exist(session))
 
+    app = FastAPI(
+        title="Switchback",
+        version=VERSION,
+        summary="Finds the learning-rate schedule a model should be trained with.",
+        lifespan=_lifespan(database, settings),
+        separate_input_output_schemas=False,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+    )
+    app.state.gatekeeper = Gatekeeper(database, auth=auth)
+    problems.install(app)
+    app.add_middleware(ETagMiddleware)
+    app.add_middleware(Guard, hosts=settings.hosts)
+    for router in (leases.router, studies.router, trials.router, schedules.router):  # tried in order, the busiest first
+        app.include_router(router, prefix=PREFIX, responses=_ERRORS)
+    app.include_router(health.router)
+    install_dashboard(app)
+    gate.check(app)
+    return app
+
+
+def _lifespan(database: Database, settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def _run(app: FastAPI) -> AsyncIterator[None]:
         planner, writer = Planner(database, settings), Writer(database)
         app.state.context = Context(database, writer, planner, settings)
         await run_in_threadpool(planner.start)
@@ -47,21 +75,4 @@ def create_app(settings: Settings) -> FastAPI:
         await run_in_threadpool(planner.close)
         database.close()
 
-    app = FastAPI(
-        title="Switchback",
-        version=VERSION,
-        summary="Finds the learning-rate schedule a model should be trained with.",
-        lifespan=lifespan,
-        separate_input_output_schemas=False,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=f"{PREFIX}/openapi.json",
-    )
-    problems.install(app)
-    app.add_middleware(ETagMiddleware)
-    app.add_middleware(Guard, hosts=settings.hosts)
-    for router in (leases.router, studies.router, trials.router, schedules.router):  # tried in order, the busiest first
-        app.include_router(router, prefix=PREFIX, responses=_ERRORS)
-    app.include_router(health.router)
-    install_dashboard(app)
-    return app
+    return _run

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from sqlite3 import Connection as SqliteConnection
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.orm.util import LoaderCriteriaOption
 
 from service.errors import Overloaded
 from service.settings import Settings
@@ -22,6 +24,24 @@ LOCK_TIMEOUT_S = 30
 Result = TypeVar("Result")
 Job: TypeAlias = Callable[[Session, datetime], Result]
 """What a request does inside a transaction, given the time."""
+
+
+RESTRICTED = "restricted"
+"""In a session's `info`: some rows do not exist for it, so statements past the ORM must not name rows by their ids."""
+Criteria: TypeAlias = tuple[LoaderCriteriaOption, ...]
+
+
+def restrict(session: Session, criteria: Criteria) -> Session:
+    """The session, whose every statement carries the criteria from now on, in nested selects and bulk updates too."""
+
+    def _restricted(state: ORMExecuteState) -> None:
+        if not state.is_insert and not state.is_column_load and not state.is_relationship_load:
+            state.statement = state.statement.options(*criteria)
+
+    if criteria:
+        session.info[RESTRICTED] = True
+        event.listen(session, "do_orm_execute", _restricted)
+    return session
 
 
 class Database:
@@ -44,31 +64,38 @@ class Database:
                 self.url, pool_size=16, max_overflow=16, pool_timeout=LOCK_TIMEOUT_S, pool_pre_ping=True
             )
             self.reader = self.writer
+        self.criteria: Criteria = ()
+
+    def within(self, criteria: Criteria) -> Self:
+        """The same database, seen through criteria that every statement must fulfil; see `service.access.scope`."""
+        scoped = copy.copy(self)
+        scoped.criteria = criteria
+        return scoped
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction, committed on leaving; rolled back on any exception."""
-        with _translated(), self._turn, Session(self.writer, expire_on_commit=False) as session:
+        with _translated(), self._turn, self._session(self.writer) as session:
             session.connection()  # take the write lock now, so that a read before the first write sees no older state
             yield session
             session.commit()
 
-    def write_together(self, jobs: Sequence[Job[Result]]) -> list[Result | Exception]:
+    def write_together(self, jobs: Sequence[tuple[Job[Result], Criteria]]) -> list[Result | Exception]:
         """Run each job behind a savepoint of its own and commit them all at once; what each returned or raised.
 
-        A job that raises leaves nothing behind; the others are not touched by it.
+        A job sees what its criteria let it see. One that raises leaves nothing behind, and no other is touched by it.
         """
         with _translated(), self._turn, self.writer.connect() as connection:
             with Session(connection) as session:
                 now = self.now(session)
-            outcomes = [_alone(connection, job, now) for job in jobs]
+            outcomes = [_alone(connection, job, criteria, now) for job, criteria in jobs]
             connection.commit()
         return outcomes
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent read-only snapshot (on PostgreSQL each statement its own)."""
-        with _translated(), Session(self.reader, expire_on_commit=False) as session:
+        with _translated(), self._session(self.reader) as session:
             yield session
 
     def now(self, session: Session) -> datetime:
@@ -78,6 +105,9 @@ class Database:
         moment = session.scalar(select(func.now()))
         assert isinstance(moment, datetime)
         return moment.astimezone(UTC)
+
+    def _session(self, engine: Engine) -> Session:
+        return restrict(Session(engine, expire_on_commit=False), self.criteria)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -98,10 +128,10 @@ def _translated() -> Iterator[None]:
         raise
 
 
-def _alone(connection: Connection, job: Job[Result], now: datetime) -> Result | Exception:
+def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: datetime) -> Result | Exception:
     try:
         with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
-            result = job(session, now)
+            result = job(restrict(session, criteria), now)
             session.commit()
             return result
     except Exception as error:

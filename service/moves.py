@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Select, Update, and_, bindparam, case, func, insert, or_, select, update
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from contract.leases import LeaseRef, TrialReport
 from contract.trials import AttemptOutcome
+from service.database import RESTRICTED
 from service.lifecycle import LIVE, TRANSITIONS, Move
 from service.models import Attempt, Study, Trial, table
 
@@ -97,52 +98,50 @@ def lease(
     """Claim, in one statement, the oldest queued trial of these tasks and up to `count - 1` more of its fusion key."""
     owner = {"worker_id": worker_id, "token_hash": hashed(token)}
     given = {"tasks": tasks, "count": count, "now": now, "expires": expires, **owner}
-    connection = session.connection()
-    rows = sorted(connection.execute(_CLAIM, {f"p_{name}": value for name, value in given.items()}), key=_by_id)
+    found = session.execute(_CLAIM, {f"p_{name}": value for name, value in given.items()})
+    rows = sorted(found.all(), key=attrgetter("id"))
     attempts = [{"trial_id": row.id, "number": row.attempt, "started_at": now, "outcome": "active"} for row in rows]
     if attempts:
-        connection.execute(insert(ATTEMPTS), [attempt | owner for attempt in attempts])
+        session.connection().execute(insert(ATTEMPTS), [attempt | owner for attempt in attempts])
     return rows
-
-
-def _by_id(row: Row[Any]) -> int:
-    return int(row.id)
 
 
 def _picked() -> Select[int]:
     """The trials of one claim, locked; a common table expression, so that PostgreSQL evaluates it once."""
-    queued = TRIALS.c.status == "queued"
+    queued = Trial.status == "queued"
     head = (
-        select(TRIALS.c.fusion_key)
-        .where(queued, TRIALS.c.task_key.in_(bindparam("p_tasks", expanding=True)))
-        .order_by(TRIALS.c.id)
+        select(Trial.fusion_key)
+        .where(queued, Trial.task_key.in_(bindparam("p_tasks", expanding=True)))
+        .order_by(Trial.id)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-    rows = select(TRIALS.c.id).where(queued, TRIALS.c.fusion_key == head).order_by(TRIALS.c.id)
+    rows = select(Trial.id).where(queued, Trial.fusion_key == head).order_by(Trial.id)
     return select(rows.limit(bindparam("p_count")).with_for_update(skip_locked=True).cte("picked").c.id)
 
 
-SPEC = [
-    TRIALS.c[name] for name in ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
-]
+_SPEC = ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
+SPEC = [TRIALS.c[name] for name in _SPEC]
 """What a lease is made of."""
 
+# An ORM statement, unlike the others: no lease token stands for the trials yet, so what the worker may see must decide.
 _CLAIM = (
-    update(TRIALS)
-    .where(TRIALS.c.id.in_(_picked()), TRIALS.c.status == TRANSITIONS["claim"][0])
+    update(Trial)
+    .where(Trial.id.in_(_picked()), Trial.status == TRANSITIONS["claim"][0])
     .values(
         status=TRANSITIONS["claim"][1],
-        attempt=TRIALS.c.attempt + 1,
+        attempt=Trial.attempt + 1,
         lease_expires_at=bindparam("p_expires"),
-        started_at=func.coalesce(TRIALS.c.started_at, bindparam("p_now", type_=TRIALS.c.started_at.type)),
+        started_at=func.coalesce(Trial.started_at, bindparam("p_now", type_=Trial.started_at.type)),
         worker_id=bindparam("p_worker_id"),
         token_hash=bindparam("p_token_hash"),
     )
-    .returning(*SPEC)
+    .returning(*(getattr(Trial, name) for name in _SPEC))
+    .execution_options(synchronize_session=False)
 )
 
+_KEYS = ("p_trial", "p_attempt", "p_token")
 _HELD = and_(
     TRIALS.c.id == bindparam("p_trial"),
     TRIALS.c.status == "leased",
@@ -180,16 +179,20 @@ def advance(session: Session, reports: Sequence[TrialReport], *, expires: dateti
 def _renewed(
     session: Session, statement: Update, leases: Sequence[LeaseRef], changes: Sequence[dict[str, Any]]
 ) -> set[LeaseRef]:
-    if not leases:
-        return set()
-    keys = [{"p_trial": ref.trial_id, "p_attempt": ref.attempt, "p_token": hashed(ref.token)} for ref in leases]
+    keys = {ref: (ref.trial_id, ref.attempt, hashed(ref.token)) for ref in leases}
+    rows = [dict(zip(_KEYS, keys[ref], strict=True)) | change for ref, change in zip(leases, changes, strict=True)]
+    if session.info.get(RESTRICTED):
+        seen = set(session.scalars(select(Trial.id).where(Trial.id.in_([ref.trial_id for ref in leases]))))
+        rows = [row for row in rows if row["p_trial"] in seen]
     # In the order of their ids, so that two batches over the same trials wait for each other instead of deadlocking.
-    rows = sorted((key | change for key, change in zip(keys, changes, strict=True)), key=itemgetter("p_trial"))
-    if session.connection().execute(statement, rows).rowcount == len(rows):
+    rows.sort(key=itemgetter("p_trial"))
+    renewed = session.connection().execute(statement, rows).rowcount if rows else 0
+    if renewed == len(leases):
         return set(leases)
-    current = select(Trial.id, Trial.attempt, Trial.token_hash).where(holds(*leases))
-    held = {tuple(row) for row in session.execute(current)}
-    return {ref for ref, key in zip(leases, keys, strict=True) if tuple(key.values()) in held}
+    held = {
+        tuple(row) for row in session.execute(select(Trial.id, Trial.attempt, Trial.token_hash).where(holds(*leases)))
+    }
+    return {ref for ref, key in keys.items() if key in held}
 
 
 def extend_all(session: Session, by: timedelta) -> None:

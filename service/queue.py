@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Insert, Row, Table, Text, bindparam, cast, func, select, update
+from sqlalchemy import Executable, Row, Table, Text, bindparam, cast, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -31,7 +30,7 @@ from contract.studies import CreateStudy, StudyStatus
 from contract.trials import AttemptOutcome, TrialSpec, TrialStatus
 from schedules import from_dict
 from service.definitions import definitions, parsed
-from service.errors import LeaseLost
+from service.errors import Conflict, LeaseLost
 from service.lifecycle import Move
 from service.models import Attempt, Point, Pulse, Study, Trial, Worker, table
 from service.moves import SPEC, STUDIES, TRIALS, Moved, advance, extend_all, hashed, holds, lease, move, renew
@@ -44,7 +43,16 @@ DIALECTS: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
 }
 """Both spell ON CONFLICT alike."""
 
+
+def _see(statement: sqlite.Insert | postgresql.Insert) -> Executable:
+    """Store a worker; one that is there is brought up to date if it came with the same access token."""
+    row = {column.name: statement.excluded[column.name] for column in WORKERS.c}
+    own = WORKERS.c.token_id.is_not_distinct_from(statement.excluded.token_id)
+    return statement.on_conflict_do_update(index_elements=[WORKERS.c.id], set_=row, where=own).returning(WORKERS.c.id)
+
+
 _POINTS_ONCE = {name: insert(POINTS).on_conflict_do_nothing() for name, insert in DIALECTS.items()}
+_SEE = {name: _see(insert(WORKERS)) for name, insert in DIALECTS.items()}
 _SEEN = update(WORKERS).where(WORKERS.c.id == bindparam("p_worker")).values(last_seen_at=bindparam("p_now"))
 _HELD_BY = (
     select(*SPEC)
@@ -61,17 +69,22 @@ _RUNNING = (
     .where(TRIALS.c.id.in_(bindparam("p_trials", expanding=True)), STUDIES.c.status == "running")
 )
 _STUDY_OF = (
-    select(STUDIES.c.status, cast(STUDIES.c.definition, Text).label("definition"))
-    .join(TRIALS)
-    .where(TRIALS.c.id == bindparam("p_trial"))
+    select(Study.status, cast(Study.definition, Text).label("definition"))
+    .join(Trial)
+    .where(Trial.id == bindparam("p_trial"))
 )
 
 _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge", "pruned": "prune"}
 
 
-def claim(session: Session, request: ClaimRequest, *, now: datetime, ttl_s: float) -> list[Lease]:
-    """Lease up to `max_trials` trials. The same token again returns the leases it holds: a lost answer is no loss."""
-    see_worker(session, request.worker, now=now)
+def claim(
+    session: Session, request: ClaimRequest, *, now: datetime, ttl_s: float, access: int | None = None
+) -> list[Lease]:
+    """Lease up to `max_trials` trials. The same token again returns the leases it holds: a lost answer is no loss.
+
+    `access` is the id of the access token the worker came with.
+    """
+    see_worker(session, request.worker, now=now, access=access)
     expires = now + timedelta(seconds=ttl_s)
     held = _held_by(session, request)
     if held:
@@ -93,10 +106,11 @@ def claim(session: Session, request: ClaimRequest, *, now: datetime, ttl_s: floa
     return _leases(session, claimed, ttl_s)
 
 
-def see_worker(session: Session, worker: WorkerInfo, *, now: datetime) -> None:
-    """Note that a worker is alive and what it can train."""
-    row = {**worker.model_dump(), "last_seen_at": now}
-    session.connection().execute(_upserts(WORKERS)[_dialect(session)], row)
+def see_worker(session: Session, worker: WorkerInfo, *, now: datetime, access: int | None) -> None:
+    """Note that a worker is alive and what it can train. One that came with another token is not to be overwritten."""
+    row = {**worker.model_dump(), "last_seen_at": now, "token_id": access}
+    if session.connection().execute(_SEE[_dialect(session)], row).first() is None:
+        raise Conflict(f"worker.id: must be this worker's own, got {worker.id!r}, which came with another access token")
 
 
 def heartbeat(session: Session, request: HeartbeatRequest, *, now: datetime, ttl_s: float) -> list[LeaseState]:
@@ -204,7 +218,8 @@ def extend_over_outage(session: Session, *, now: datetime) -> timedelta:
 
 def pulse(session: Session, *, now: datetime) -> None:
     """Note that the service is alive."""
-    session.connection().execute(_upserts(PULSE)[_dialect(session)], {"id": 1, "beat_at": now})
+    statement = DIALECTS[_dialect(session)](PULSE).values(id=1, beat_at=now)
+    session.execute(statement.on_conflict_do_update(index_elements=[PULSE.c.id], set_={"beat_at": now}))
 
 
 def cancel_queued(session: Session, study_id: int, *, now: datetime, reason: str) -> int:
@@ -255,7 +270,7 @@ def _states(session: Session, leases: Sequence[LeaseRef], held: set[LeaseRef], *
 
 def _study_of(session: Session, ref: LeaseRef) -> tuple[StudyStatus, CreateStudy]:
     """The status and the definition of the study that the lease's trial belongs to."""
-    row = session.connection().execute(_STUDY_OF, {"p_trial": ref.trial_id}).first()
+    row = session.execute(_STUDY_OF, {"p_trial": ref.trial_id}).first()
     if row is None:
         raise LeaseLost([(ref.trial_id, ref.attempt)])
     return row.status, parsed(row.definition)
@@ -281,14 +296,3 @@ def _settled(session: Session, ref: LeaseRef, moved: list[Moved], outcomes: tupl
 
 def _dialect(session: Session) -> str:
     return session.get_bind().dialect.name
-
-
-@cache
-def _upserts(table: Table) -> dict[str, Insert]:
-    """INSERT, or UPDATE of every other column, for each kind of database."""
-    found: dict[str, Insert] = {}
-    for name, build in DIALECTS.items():
-        statement = build(table)
-        rest = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
-        found[name] = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
-    return found

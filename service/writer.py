@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from service.database import Database, Job
+from service.database import Criteria, Database, Job
 from service.errors import Overloaded
 
 Result = TypeVar("Result")
@@ -27,6 +27,7 @@ GROUP = 64
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
     job: Job[Any]  # each request's own result type, which its future hands to the one who asked
+    criteria: Criteria
     answer: asyncio.Future[Any]
 
 
@@ -51,13 +52,16 @@ class Writer:
         for thread in self._threads:
             thread.start()
 
-    async def write(self, job: Job[Result]) -> Result:
-        """What the job returned, once it is committed; or what it raised, once it is undone."""
+    async def write(self, job: Job[Result], criteria: Criteria = ()) -> Result:
+        """What the job returned, once it is committed; or what it raised, once it is undone.
+
+        The job sees only the rows that fulfil the criteria.
+        """
         if self._closed:
             raise Overloaded("the service is shutting down; try again")
         if self.waiting >= WAITING:
             raise Overloaded(f"{WAITING} writes are waiting; try again")
-        request = _Request(job, self._loop.create_future())
+        request = _Request(job, criteria, self._loop.create_future())
         self._requests.put(request)
         result: Result = await request.answer
         return result
@@ -94,7 +98,7 @@ class Writer:
     def _serve(self, group: Sequence[_Request]) -> None:
         outcomes: Sequence[object]
         try:
-            outcomes = self._database.write_together([request.job for request in group])
+            outcomes = self._database.write_together([(request.job, request.criteria) for request in group])
         except Exception as error:  # noqa: BLE001 - whatever it is, every request of the group is told
             outcomes = [error] * len(group)
         self._loop.call_soon_threadsafe(_answer, group, outcomes)

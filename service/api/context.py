@@ -1,17 +1,21 @@
-"""What an endpoint is given: the database, its writer, the planner and the settings of its application."""
+"""What an endpoint is given: who asks, the database as far as they may see it, its writer, planner and settings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import Depends, Path, Query, Request
 
-from service.database import Database
+from service.access.roles import OWNER, Principal
+from service.access.scope import criteria
+from service.database import Database, Job
 from service.planner import Planner
 from service.settings import Settings
 from service.writer import Writer
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +26,25 @@ class Context:
     writer: Writer
     planner: Planner
     settings: Settings
+    who: Principal = OWNER
 
     @property
     def live(self) -> timedelta:
         """A worker not heard of for this long is gone."""
         return timedelta(seconds=self.settings.lease_ttl_s)
 
+    async def write(self, job: Job[Result]) -> Result:
+        """Run the job with others that wait, seeing what the asker may see; answered after the commit."""
+        return await self.writer.write(job, self.database.criteria)
+
 
 async def _context(request: Request) -> Context:
     context = request.app.state.context
     assert isinstance(context, Context)
-    return context
+    who = request.state.who
+    if who.projects is None:
+        return replace(context, who=who)
+    return replace(context, who=who, database=context.database.within(criteria(who.projects)))
 
 
 Ctx: TypeAlias = Annotated[Context, Depends(_context)]

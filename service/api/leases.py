@@ -23,10 +23,11 @@ from contract.leases import (
 )
 from contract.trials import TrialStatus
 from service import planner, queue
+from service.access.gate import WORK, GatedRoute
 from service.api.context import Context, Ctx
 from service.database import Job
 
-router = APIRouter(prefix="/leases", tags=["worker protocol"])
+router = APIRouter(prefix="/leases", tags=["worker protocol"], route_class=GatedRoute, dependencies=[WORK])
 
 
 @router.post("/claim")
@@ -35,12 +36,12 @@ async def claim(body: ClaimRequest, ctx: Ctx) -> ClaimReply:
     ttl_s = ctx.settings.lease_ttl_s
 
     def _claim(session: Session, now: datetime) -> list[Lease]:
-        leases = queue.claim(session, body, now=now, ttl_s=ttl_s)
+        leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=ctx.who.token_id)
         if not leases and planner.fill_dry(session, body.worker.tasks, now=now):
-            leases = queue.claim(session, body, now=now, ttl_s=ttl_s)
+            leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=ctx.who.token_id)
         return leases
 
-    leases = await ctx.writer.write(_claim)
+    leases = await ctx.write(_claim)
     if leases:
         ctx.planner.wake()
     return ClaimReply(leases=leases, retry_after_s=0.0 if leases else ctx.settings.idle_retry_s)
@@ -50,7 +51,7 @@ async def claim(body: ClaimRequest, ctx: Ctx) -> ClaimReply:
 async def heartbeat(body: HeartbeatRequest, ctx: Ctx) -> HeartbeatReply:
     """Renew leases, and learn which are lost and which trials are to stop."""
     ttl_s = ctx.settings.lease_ttl_s
-    states = await ctx.writer.write(lambda session, now: queue.heartbeat(session, body, now=now, ttl_s=ttl_s))
+    states = await ctx.write(lambda session, now: queue.heartbeat(session, body, now=now, ttl_s=ttl_s))
     return HeartbeatReply(leases=states)
 
 
@@ -58,7 +59,7 @@ async def heartbeat(body: HeartbeatRequest, ctx: Ctx) -> HeartbeatReply:
 async def report(body: ReportBatch, ctx: Ctx) -> ReportReply:
     """Store points, each once; all of the batch or, when a lease in it is stale (409 `lease-lost`), none."""
     ttl_s = ctx.settings.lease_ttl_s
-    states = await ctx.writer.write(lambda session, now: queue.report(session, body.reports, now=now, ttl_s=ttl_s))
+    states = await ctx.write(lambda session, now: queue.report(session, body.reports, now=now, ttl_s=ttl_s))
     return ReportReply(leases=states)
 
 
@@ -81,6 +82,6 @@ async def release(body: Release, ctx: Ctx) -> Acknowledged:
 
 
 async def _ended(ctx: Context, lease: LeaseRef, job: Job[TrialStatus]) -> Acknowledged:
-    status = await ctx.writer.write(job)
+    status = await ctx.write(job)
     ctx.planner.wake()
     return Acknowledged(trial_id=lease.trial_id, status=status)

@@ -53,7 +53,7 @@ def test_of_writes_that_share_a_commit_one_that_fails_is_undone_alone(desk: Desk
         studies.stop(session, second, now=now, reason="undone")
         raise NotFound("after it has written")
 
-    done, undone = desk.database.write_together([stops(first), half])
+    done, undone = desk.database.write_together([(stops(first), ()), (half, ())])
     assert (done, type(undone)) == (first, NotFound)
     assert desk.statuses() == ["cancelled", "queued"]
 
