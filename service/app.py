@@ -12,8 +12,9 @@ from contract.errors import Problem
 from service import migrate, problems
 from service.access import gate, tokens
 from service.access.gatekeeper import Gatekeeper
-from service.api import health, leases, schedules, studies, trials
+from service.api import artifacts, health, leases, schedules, studies, trials
 from service.api.context import Context
+from service.artifact_store import ArtifactStore, open_store
 from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
@@ -32,12 +33,8 @@ _ERRORS: dict[int | str, dict[str, object]] = {
 
 def create_app(settings: Settings) -> FastAPI:
     """An application over the settings' database, which is brought to this version's schema first."""
-    database = Database(settings)
-    try:
-        migrate.upgrade(database)
-    except BaseException:
-        database.close()
-        raise
+    store = open_store(settings.artifact_address)
+    database = _opened(settings)
     with database.read() as session:
         auth = settings.auth == "tokens" or (settings.auth == "auto" and tokens.exist(session))
 
@@ -45,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
         title="Switchback",
         version=VERSION,
         summary="Finds the learning-rate schedule a model should be trained with.",
-        lifespan=_lifespan(database, settings),
+        lifespan=_lifespan(database, settings, store),
         separate_input_output_schemas=False,
         docs_url=None,
         redoc_url=None,
@@ -55,7 +52,8 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(Guard, hosts=settings.hosts)
-    for router in (leases.router, studies.router, trials.router, schedules.router):  # tried in order, the busiest first
+    # Tried in order, the busiest first.
+    for router in (leases.router, studies.router, trials.router, artifacts.router, schedules.router):
         app.include_router(router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)
@@ -63,11 +61,23 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _lifespan(database: Database, settings: Settings) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _opened(settings: Settings) -> Database:
+    database = Database(settings)
+    try:
+        migrate.upgrade(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _lifespan(
+    database: Database, settings: Settings, store: ArtifactStore
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def _run(app: FastAPI) -> AsyncIterator[None]:
-        planner, writer = Planner(database, settings), Writer(database)
-        app.state.context = Context(database, writer, planner, settings)
+        planner, writer = Planner(database, settings, store), Writer(database)
+        app.state.context = Context(database, writer, planner, settings, store)
         await run_in_threadpool(planner.start)
         writer.start()
         yield

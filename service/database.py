@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from sqlite3 import Connection as SqliteConnection
 from typing import Any, Self, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
@@ -21,6 +22,12 @@ from service.turns import Turns
 
 LOCK_TIMEOUT_S = 30
 
+DIALECTS: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+"""INSERT of each kind of database; both spell ON CONFLICT alike."""
+
 Result = TypeVar("Result")
 Job: TypeAlias = Callable[[Session, datetime], Result]
 """What a request does inside a transaction, given the time."""
@@ -29,6 +36,11 @@ Job: TypeAlias = Callable[[Session, datetime], Result]
 RESTRICTED = "restricted"
 """In a session's `info`: some rows do not exist for it, so statements past the ORM must not name rows by their ids."""
 Criteria: TypeAlias = tuple[LoaderCriteriaOption, ...]
+
+
+def dialect(session: Session) -> str:
+    """Which kind of database the session speaks to: a key of `DIALECTS`."""
+    return session.get_bind().dialect.name
 
 
 def restrict(session: Session, criteria: Criteria) -> Session:

@@ -8,14 +8,29 @@ from hashlib import sha256
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Select, Update, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
+from contract.artifacts import CHECKPOINT
 from contract.leases import LeaseRef, TrialReport
 from contract.trials import AttemptOutcome
 from service.database import RESTRICTED
 from service.lifecycle import LIVE, TRANSITIONS, Move
-from service.models import Attempt, Study, Trial, table
+from service.models import Artifact, Attempt, Study, Trial, table
 
 TRIALS, ATTEMPTS, STUDIES = (table(model) for model in (Trial, Attempt, Study))
 
@@ -100,10 +115,42 @@ def lease(
     given = {"tasks": tasks, "count": count, "now": now, "expires": expires, **owner}
     found = session.execute(_CLAIM, {f"p_{name}": value for name, value in given.items()})
     rows = sorted(found.all(), key=attrgetter("id"))
-    attempts = [{"trial_id": row.id, "number": row.attempt, "started_at": now, "outcome": "active"} for row in rows]
+    resumed = _resumed(session, [row.id for row in rows if row.attempt > 1])
+    attempts = [
+        {"trial_id": row.id, "number": row.attempt, "started_at": now, "outcome": "active", **owner}
+        | dict(zip(("resumed_attempt", "resumed_from"), resumed.get(row.id, (None, None)), strict=True))
+        for row in rows
+    ]
     if attempts:
-        session.connection().execute(insert(ATTEMPTS), [attempt | owner for attempt in attempts])
+        session.connection().execute(insert(ATTEMPTS), attempts)
     return rows
+
+
+def _checkpointed() -> ColumnElement[int]:
+    """The step of the trial's checkpoint, 0 without one."""
+    step = select(Artifact.step).where(Artifact.trial_id == Trial.id, Artifact.name == CHECKPOINT).scalar_subquery()
+    return func.coalesce(step, 0)
+
+
+def _resumed(session: Session, trial_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Whose checkpoint each trial goes on from, and at which step."""
+    if not trial_ids:
+        return {}
+    statement = select(Artifact.trial_id, Artifact.attempt, Artifact.step)
+    rows = session.execute(statement.where(Artifact.trial_id.in_(trial_ids), Artifact.name == CHECKPOINT))
+    return {trial_id: (attempt, step) for trial_id, attempt, step in rows}
+
+
+def begin_anew(session: Session, leases: Sequence[LeaseRef]) -> None:
+    """These attempts did not resume from the checkpoint they were offered: nothing earlier is part of their curve."""
+    later = [(lease.trial_id, lease.attempt) for lease in leases if lease.attempt > 1]
+    if later:
+        session.execute(
+            update(Attempt)
+            .where(tuple_(Attempt.trial_id, Attempt.number).in_(later), Attempt.resumed_from.is_not(None))
+            .values(resumed_attempt=None, resumed_from=None)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _picked() -> Select[int]:
@@ -134,6 +181,7 @@ _CLAIM = (
         attempt=Trial.attempt + 1,
         lease_expires_at=bindparam("p_expires"),
         started_at=func.coalesce(Trial.started_at, bindparam("p_now", type_=Trial.started_at.type)),
+        steps_done=case((Trial.attempt == 0, 0), else_=_checkpointed()),
         worker_id=bindparam("p_worker_id"),
         token_hash=bindparam("p_token_hash"),
     )

@@ -6,12 +6,10 @@ one raises `LeaseLost` and stores nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Executable, Row, Table, Text, bindparam, cast, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Text, bindparam, cast, func, select
 from sqlalchemy.orm import Session
 
 from contract.leases import (
@@ -24,45 +22,32 @@ from contract.leases import (
     LeaseState,
     Release,
     TrialReport,
-    WorkerInfo,
 )
 from contract.studies import CreateStudy, StudyStatus
-from contract.trials import AttemptOutcome, TrialSpec, TrialStatus
-from schedules import from_dict
-from service.definitions import definitions, parsed
-from service.errors import Conflict, LeaseLost
+from contract.trials import AttemptOutcome, TrialStatus
+from service.database import DIALECTS, dialect
+from service.definitions import parsed
+from service.errors import LeaseLost
+from service.handout import held_by, leases_of
 from service.lifecycle import Move
-from service.models import Attempt, Point, Pulse, Study, Trial, Worker, table
-from service.moves import SPEC, STUDIES, TRIALS, Moved, advance, extend_all, hashed, holds, lease, move, renew
-from service.search.space import task_with
-
-POINTS, WORKERS, PULSE = table(Point), table(Worker), table(Pulse)
-DIALECTS: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
-"""Both spell ON CONFLICT alike."""
-
-
-def _see(statement: sqlite.Insert | postgresql.Insert) -> Executable:
-    """Store a worker; one that is there is brought up to date if it came with the same access token."""
-    row = {column.name: statement.excluded[column.name] for column in WORKERS.c}
-    own = WORKERS.c.token_id.is_not_distinct_from(statement.excluded.token_id)
-    return statement.on_conflict_do_update(index_elements=[WORKERS.c.id], set_=row, where=own).returning(WORKERS.c.id)
-
-
-_POINTS_ONCE = {name: insert(POINTS).on_conflict_do_nothing() for name, insert in DIALECTS.items()}
-_SEE = {name: _see(insert(WORKERS)) for name, insert in DIALECTS.items()}
-_SEEN = update(WORKERS).where(WORKERS.c.id == bindparam("p_worker")).values(last_seen_at=bindparam("p_now"))
-_HELD_BY = (
-    select(*SPEC)
-    .where(
-        TRIALS.c.status == "leased",
-        TRIALS.c.token_hash == bindparam("p_token"),
-        TRIALS.c.worker_id == bindparam("p_worker"),
-    )
-    .order_by(TRIALS.c.id)
+from service.models import Attempt, Point, Pulse, Study, Trial, table
+from service.moves import (
+    STUDIES,
+    TRIALS,
+    Moved,
+    advance,
+    begin_anew,
+    extend_all,
+    hashed,
+    holds,
+    lease,
+    move,
+    renew,
 )
+from service.roster import hear_from, see_worker
+
+POINTS, PULSE = table(Point), table(Pulse)
+_POINTS_ONCE = {name: insert(POINTS).on_conflict_do_nothing() for name, insert in DIALECTS.items()}
 _RUNNING = (
     select(TRIALS.c.id)
     .join(STUDIES)
@@ -86,14 +71,14 @@ def claim(
     """
     see_worker(session, request.worker, now=now, access=access)
     expires = now + timedelta(seconds=ttl_s)
-    held = _held_by(session, request)
+    held = held_by(session, request)
     if held:
         renew(
             session,
             [LeaseRef(trial_id=row.id, attempt=row.attempt, token=request.token) for row in held],
             expires=expires,
         )
-        return _leases(session, held, ttl_s)
+        return leases_of(session, held, ttl_s)
     claimed = lease(
         session,
         request.worker.tasks,
@@ -103,19 +88,12 @@ def claim(
         now=now,
         expires=expires,
     )
-    return _leases(session, claimed, ttl_s)
-
-
-def see_worker(session: Session, worker: WorkerInfo, *, now: datetime, access: int | None) -> None:
-    """Note that a worker is alive and what it can train. One that came with another token is not to be overwritten."""
-    row = {**worker.model_dump(), "last_seen_at": now, "token_id": access}
-    if session.connection().execute(_SEE[_dialect(session)], row).first() is None:
-        raise Conflict(f"worker.id: must be this worker's own, got {worker.id!r}, which came with another access token")
+    return leases_of(session, claimed, ttl_s)
 
 
 def heartbeat(session: Session, request: HeartbeatRequest, *, now: datetime, ttl_s: float) -> list[LeaseState]:
     """Renew the leases that are still current and say which are not."""
-    session.connection().execute(_SEEN, {"p_worker": request.worker_id, "p_now": now})
+    hear_from(session, request.worker_id, now=now)
     held = renew(session, request.leases, expires=now + timedelta(seconds=ttl_s))
     return _states(session, request.leases, held, ttl_s=ttl_s)
 
@@ -133,7 +111,8 @@ def report(session: Session, reports: Sequence[TrialReport], *, now: datetime, t
         for point in item.points
     ]
     if rows:
-        session.connection().execute(_POINTS_ONCE[_dialect(session)], rows)
+        session.connection().execute(_POINTS_ONCE[dialect(session)], rows)
+    begin_anew(session, [item.lease for item in reports if item.resumed_from is None])
     return _states(session, leases, held, ttl_s=ttl_s)
 
 
@@ -218,39 +197,13 @@ def extend_over_outage(session: Session, *, now: datetime) -> timedelta:
 
 def pulse(session: Session, *, now: datetime) -> None:
     """Note that the service is alive."""
-    statement = DIALECTS[_dialect(session)](PULSE).values(id=1, beat_at=now)
+    statement = DIALECTS[dialect(session)](PULSE).values(id=1, beat_at=now)
     session.execute(statement.on_conflict_do_update(index_elements=[PULSE.c.id], set_={"beat_at": now}))
 
 
 def cancel_queued(session: Session, study_id: int, *, now: datetime, reason: str) -> int:
     """Cancel the trials of a study that no worker has begun; those running are told to stop by their next answer."""
     return len(move(session, "cancel", Trial.study_id == study_id, now=now, reason=reason))
-
-
-def _held_by(session: Session, request: ClaimRequest) -> list[Row[Any]]:
-    given = {"p_token": hashed(request.token), "p_worker": request.worker.id}
-    return list(session.connection().execute(_HELD_BY, given))
-
-
-def _leases(session: Session, rows: Sequence[Row[Any]], ttl_s: float) -> list[Lease]:
-    if not rows:
-        return []
-    studies = definitions(session, {row.study_id for row in rows})
-    return [Lease(trial=_spec(row, studies[row.study_id]), attempt=row.attempt, ttl_s=ttl_s) for row in rows]
-
-
-def _spec(row: Row[Any], study: CreateStudy) -> TrialSpec:
-    return TrialSpec(
-        id=row.id,
-        study_id=row.study_id,
-        number=row.number,
-        task=task_with(study.task, row.params),
-        budget=study.budget,
-        schedule=from_dict(row.schedule),
-        seed=row.seed,
-        report_every=row.report_every,
-        objective=study.objective.metric,
-    )
 
 
 def _states(session: Session, leases: Sequence[LeaseRef], held: set[LeaseRef], *, ttl_s: float) -> list[LeaseState]:
@@ -292,7 +245,3 @@ def _settled(session: Session, ref: LeaseRef, moved: list[Moved], outcomes: tupl
     status = session.scalar(select(Trial.status).where(Trial.id == ref.trial_id))
     assert status is not None
     return status
-
-
-def _dialect(session: Session) -> str:
-    return session.get_bind().dialect.name
