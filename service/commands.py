@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 import uvicorn
@@ -39,6 +39,14 @@ AuthOption = Annotated[
         "service, or when a token was ever created.",
     ),
 ]
+ArtifactsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--artifacts",
+        envvar="SWITCHBACK_ARTIFACTS",
+        help="Folder, or URL such as s3://BUCKET/PREFIX, for checkpoints and models; by default beside the database.",
+    ),
+]
 LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
@@ -50,6 +58,7 @@ def serve(
     lease_ttl: TtlOption = 60.0,
     sweep: SweepOption = 5.0,
     auth: AuthOption = "auto",
+    artifacts: ArtifactsOption = None,
     log_level: LogOption = "info",
 ) -> None:
     """Run the service: HTTP API and dashboard. The database is created, or brought up to date, first.
@@ -62,7 +71,10 @@ def serve(
         refuse(f"--auth none on --host {host} would let everybody in; make tokens with `switchback token create`")
     if auth == "auto" and allow_host:
         auth = "tokens"
-    settings = _settings(database, lease_ttl, sweep, hosts=(*LOOPBACK, *(allow_host or ())), auth=auth)
+    hosts = (*LOOPBACK, *(allow_host or ()))
+    settings = _settings(
+        database=database, lease_ttl_s=lease_ttl, sweep_s=sweep, hosts=hosts, auth=auth, artifacts=artifacts
+    )
     with _listening(host, port) as listener:
         _serve(settings, listener, log_level)
 
@@ -71,10 +83,11 @@ def up(
     database: DatabaseOption = DEFAULT_DATABASE,
     port: PortOption = DEFAULT_PORT,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes to run.")] = 1,
+    artifacts: ArtifactsOption = None,
     log_level: LogOption = "info",
 ) -> None:
     """Run everything on this machine: the service and its workers, until Ctrl-C."""
-    settings = _settings(database, 60.0, 5.0)
+    settings = _settings(database=database, artifacts=artifacts)
     with _listening("127.0.0.1", port) as listener, _refusing(), access(settings) as token:
         local = LocalWorkers(_address(listener), workers, token)
         try:
@@ -83,11 +96,9 @@ def up(
             local.stop()
 
 
-def _settings(
-    database: str, lease_ttl: float, sweep: float, *, hosts: tuple[str, ...] = LOOPBACK, auth: Auth = "auto"
-) -> Settings:
+def _settings(**given: Any) -> Settings:  # Any: each option of its own type, which Settings checks
     try:
-        return Settings(database=database, lease_ttl_s=lease_ttl, sweep_s=sweep, hosts=hosts, auth=auth)
+        return Settings(**given)
     except ValueError as error:
         refuse(str(error))
 

@@ -49,7 +49,6 @@ class _WithToken(Declared, SecurityBase):
 
 PUBLIC = Depends(Declared("public"))
 READ = Depends(_WithToken("read"))
-FETCH = Depends(_WithToken("fetch"))
 SUBMIT = Depends(_WithToken("submit"))
 WORK = Depends(_WithToken("work"))
 ADMIN = Depends(_WithToken("admin"))

@@ -8,15 +8,14 @@ from typing import Literal, TypeAlias
 
 from contract.access import Role
 
-Right: TypeAlias = Literal["public", "read", "fetch", "submit", "work", "admin"]
-"""What a route needs: `read` to look, `fetch` to download a trial's files, `submit` to change studies, `work` to train,
-`admin` for the rest; `public` nothing at all."""
+Right: TypeAlias = Literal["public", "read", "submit", "work", "admin"]
+"""What a route needs: `read` to look, `submit` to change studies, `work` to train, `admin` for the rest."""
 
 RIGHTS: Mapping[Role, frozenset[Right]] = {
-    "admin": frozenset({"public", "read", "fetch", "submit", "work", "admin"}),
-    "submitter": frozenset({"public", "read", "fetch", "submit"}),
-    "worker": frozenset({"public", "fetch", "work"}),
-    "viewer": frozenset({"public", "read", "fetch"}),
+    "admin": frozenset({"public", "read", "submit", "work", "admin"}),
+    "submitter": frozenset({"public", "read", "submit"}),
+    "worker": frozenset({"public", "work"}),
+    "viewer": frozenset({"public", "read"}),
 }
 
 
