@@ -27,6 +27,7 @@ class Entry:
 COMMANDS = {
     "submit": Entry("client.cli.submit:submit", "Submit a study from a YAML or JSON file."),
     "preview": Entry("client.cli.preview:preview", "Draw the schedules a study would try, spending nothing."),
+    "plan": Entry("client.cli.plan:plan", "Count what the trials of a study share, spending nothing."),
     "watch": Entry("client.cli.watch:watch", "Follow a study until it ends, then show its result."),
     "best": Entry("client.cli.best:best", "Show the winning schedule of a study and the code to use it."),
     "schedules": Entry("client.cli.schedules:schedules", "List the schedule families, or explain and draw some."),
