@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 from contract.artifacts import CHECKPOINT, ArtifactView
 from contract.leases import ClaimRequest, Lease
 from contract.studies import CreateStudy
+from contract.tasks import task_with
 from contract.trials import TrialSpec
 from schedules import from_dict
 from service import artifacts
 from service.definitions import definitions
 from service.models import Artifact
 from service.moves import SPEC, TRIALS, hashed
-from service.search.space import task_with
 
 _HELD_BY = (
     select(*SPEC)
