@@ -11,6 +11,7 @@
       - NoResultYet       no trial of the study has finished with a value
       - Changed           the study is not at the version the change was meant for
   x UnexpectedAnswer      what answered does not speak this contract: another program, or another version
+  x BadToken            what the environment names as an access token is none
   x WaitTimeout           the study was still running when the caller's time was up
 """
 
@@ -85,6 +86,10 @@ class Changed(Conflict):
 
 class UnexpectedAnswer(SwitchbackError):
     """What answered does not speak this contract: another program on that port, or another version."""
+
+
+class BadToken(SwitchbackError):
+    """What the environment names as an access token is none."""
 
 
 class WaitTimeout(SwitchbackError):

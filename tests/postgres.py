@@ -15,7 +15,6 @@ from typing import Self
 
 import psycopg
 
-
 MEMORY = Path("/dev/shm")
 ROOM = 4 * 2**30
 
