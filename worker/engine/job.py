@@ -14,7 +14,10 @@ from worker.tasks import Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerNumbers:
-    """An optimizer of `torch.optim` and its numbers; `momentum` is beta1 for Adam and AdamW."""
+    """An optimizer of `torch.optim` and its numbers; `momentum` is beta1 for Adam and AdamW.
+
+    `layer_decay`: the rate of every layer is this many times that of the one above it (`worker.engine.depth`).
+    """
 
     name: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
     momentum: float = 0.9
@@ -23,6 +26,11 @@ class OptimizerNumbers:
     beta2: float = 0.999
     alpha: float = 0.99
     eps: float = 1e-8
+    layer_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay: need more than 0 and at most 1, got {self.layer_decay}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +39,7 @@ class Job:
 
     Exactly one of `epochs` and `steps` is given. `report_every` counts steps between training losses; 0 gives at most
     100 of them, and one at each epoch end. `resume` continues where the snapshot was taken, with the points after it.
+    `dropout_masks`: jobs of one seed share them, as they share batches, or each draws its own.
     """
 
     id: int
@@ -43,14 +52,15 @@ class Job:
     steps: int | None = None
     seed: int = 0
     report_every: int = 0
+    dropout_masks: Literal["shared", "own"] = "shared"
     resume: Snapshot | None = field(default=None, compare=False, repr=False)
 
     @property
     def fingerprint(self) -> str:
         """Equal for jobs with the same curve and points, in every process."""
         numbers = (self.batch_size, self.label_smoothing, self.epochs, self.steps, self.seed, self.report_every)
-        text = json.dumps([self.task.key, to_dict(self.schedule), asdict(self.optimizer), numbers], sort_keys=True)
-        return sha256(text.encode()).hexdigest()
+        parts = [self.task.key, to_dict(self.schedule), asdict(self.optimizer), numbers, self.dropout_masks]
+        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
     def needs_metric(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worker.engine.dropout import Draws
 from worker.engine.lanes import rules
 from worker.engine.lanes.criterion import criterion
 from worker.engine.lanes.flow import State, own, shared
@@ -69,7 +70,8 @@ class Array:
         for index in range(steps):
             if not all(keep_on(row) for row in self.rows):
                 break
-            losses = self._update(batches[index], numbers[index], one_batch=one_batch)
+            draws = Draws([(row.mask_seed, row.step) for row in self._padded_rows()], after=index)
+            losses = self._update(batches[index], numbers[index], draws, one_batch=one_batch)
             if index == 0 and any(begun):
                 self._first = torch.where(self._padded(begun), losses, self._first)
             self._sums += losses
@@ -107,6 +109,7 @@ class Array:
                 [buffer[place : place + 1].clone() for buffer in self._buffers],
                 1,
                 training=False,
+                draws=Draws([(self.rows[place].mask_seed, self.rows[place].step)]),
             )
             sums.append(self._summed(state, split))
         names, size = list(sums[0]), len(split)
@@ -123,11 +126,11 @@ class Array:
             sums = {name: sums.get(name, 0) + value.to(self._dtype) for name, value in measured.items()}
         return sums
 
-    def _update(self, rows: Tensor, numbers: Tensor, *, one_batch: bool) -> Tensor:
+    def _update(self, rows: Tensor, numbers: Tensor, draws: Draws, *, one_batch: bool) -> Tensor:
         """One update of every lane; the losses before it, [K], as the criterion gives them."""
         train, lanes = self._data.train, self._lanes
         inputs, targets = train.inputs[rows], train.targets[rows]
-        state = State(self._leaves, self._buffers, lanes, training=True)
+        state = State(self._leaves, self._buffers, lanes, training=True, draws=draws)
         outputs = self.stack(shared(inputs) if one_batch else own(inputs), state)
         losses = self._criterion(outputs, targets, one_batch=one_batch)
         # Summed, not averaged, over lanes: each lane's gradient is that of its own mean loss.
@@ -141,6 +144,10 @@ class Array:
         """One lane's state before its first update, in the order of `_state`."""
         parameters = flat(row.weights.parameters, self._spare).to(self._device, self._dtype)
         moments = [torch.zeros_like(parameters) for _ in range(self._rule.moments)]
+        if self._rule.layerwise:
+            pairs = zip(row.weights.parameters, row.factors, strict=True)
+            factors = tuple(torch.full_like(one, factor) for one, factor in pairs)
+            moments[-1] = flat(factors, self._spare).to(self._device, self._dtype)
         nothing = torch.zeros((), device=self._device, dtype=self._dtype)
         buffers = [
             buffer.to(self._device, self._dtype if buffer.is_floating_point() else None)
@@ -181,6 +188,9 @@ class Array:
     @_first.setter
     def _first(self, value: Tensor) -> None:
         self._state[2 + self._rule.moments] = value
+
+    def _padded_rows(self) -> list[Row]:
+        return self.rows + self.rows[:1] * (LEAST - len(self.rows))
 
     def _padded(self, flags: list[bool]) -> Tensor:
         return torch.tensor(flags + flags[:1] * (LEAST - len(flags)), device=self._device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
@@ -13,7 +13,7 @@ from worker.engine.engine import Steering
 from worker.engine.errors import describe
 from worker.engine.events import Diverged, Dropped, Event, Failed, Finished, Points, Started
 from worker.engine.job import Job
-from worker.engine.lanes.admission import Admission
+from worker.engine.lanes.admission import WAYS, Admission
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.intake import Intake
 from worker.engine.lanes.row import Row, alike
@@ -32,14 +32,24 @@ class Lanes:
 
     name = "lanes"
 
-    def __init__(self, device: torch.device, *, lanes: int | None = None, dtype: torch.dtype | None = None) -> None:
-        """`lanes`: how many are trained at once; None leaves it to the device. `dtype` as in `Solo`."""
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        lanes: int | None = None,
+        dtype: torch.dtype | None = None,
+        ways: Sequence[str] = tuple(WAYS),
+    ) -> None:
+        """`lanes`: how many are trained at once; None leaves it to the device. `dtype` as in `Solo`.
+
+        `ways`: how a model may be batched, in the order in which they are tried.
+        """
         self.capacity = CAPACITY.get(device.type, CAPACITY["cpu"]) if lanes is None else lanes
         if self.capacity < 1:
             raise ValueError(f"lanes: need at least 1, got {lanes}")
         self.device, self._dtype = device, dtype
         self._solo = Solo(device, dtype=dtype)
-        self._admission = Admission(device, dtype)
+        self._admission = Admission(device, dtype, ways)
 
     def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
         intake = Intake(jobs)

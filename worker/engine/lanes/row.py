@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from worker.engine import divergence, optimizers
+from worker.engine import depth, divergence, dropout, optimizers
 from worker.engine.job import Job
 from worker.engine.lanes import rules
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
-from worker.engine.plan import WEIGHTS, Plan, derived_seed, make_plan
+from worker.engine.plan import WEIGHTS, Plan, derived_seed, make_plan, mask_seed
 from worker.engine.randomness import RandomStream
 from worker.tasks import Data
 
@@ -30,6 +30,8 @@ class Row:
     stack: Stack
     weights: Weights
     numbers: NDArray[np.float64]
+    factors: Sequence[float]
+    mask_seed: int
     stops: Iterator[int]
     stop: int = 0
     step: int = 0
@@ -83,16 +85,22 @@ def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, We
     moments = rules.momenta(job.optimizer, plan)
     if job.optimizer.name in {"sgd", "rmsprop"} and moments.any() and not moments.all():
         raise UnsuitedError("the momentum passes through 0, where torch.optim holds its buffer still")
-    # torch's own optimizer says which numbers it takes.
-    optimizers.build(job.optimizer, [nn.Parameter(torch.zeros(1))], lr=float(plan.lr[0]), momentum=float(moments[0]))
     with RandomStream(derived_seed(job.seed, WEIGHTS), CPU).active():
-        stack, weights = convert(job.task.model())
+        model = job.task.model()
+    # torch's own optimizer says which numbers it takes.
+    groups = optimizers.groups(job.optimizer, model)
+    optimizers.build(job.optimizer, groups, lr=float(plan.lr[0]), momentum=float(moments[0]))
+    dropout.install(model)
+    stack, weights = convert(model)
+    factors = depth.factors(model, job.optimizer.layer_decay)
     return Row(
         job=job,
         plan=plan,
         stack=stack,
         weights=weights,
         numbers=rules.table(job.optimizer, plan),
+        factors=[factors[origin] for origin in weights.origins],
+        mask_seed=mask_seed(job),
         stops=plan.stops(),
     )
 

@@ -23,15 +23,18 @@ Update: TypeAlias = Callable[[Tensor, Tensor, Sequence[Tensor], Numbers], None]
 
 
 class Rule(NamedTuple):
-    """How many moments [K, P] an optimizer keeps, and its update."""
+    """How many moments [K, P] an optimizer keeps, and its update; `layerwise`: the last of them is the factor by which
+    the rate of each parameter is that of the last layer.
+    """
 
     moments: int
     update: Update
+    layerwise: bool = False
 
 
 def kind(numbers: OptimizerNumbers) -> tuple[object, ...]:
     """What optimizers must share to be one array; rate, momentum and weight decay are each lane's own."""
-    return numbers.name, numbers.nesterov, numbers.beta2, numbers.alpha, numbers.eps
+    return numbers.name, numbers.nesterov, numbers.beta2, numbers.alpha, numbers.eps, numbers.layer_decay != 1
 
 
 def momenta(numbers: OptimizerNumbers, plan: Plan) -> NDArray[np.float64]:
@@ -56,6 +59,22 @@ def table(numbers: OptimizerNumbers, plan: Plan) -> NDArray[np.float64]:
 
 
 def rule(numbers: OptimizerNumbers) -> Rule:
+    plain = _plain(numbers)
+    return plain if numbers.layer_decay == 1 else Rule(plain.moments + 1, _layerwise(plain, numbers), layerwise=True)
+
+
+def _layerwise(plain: Rule, given: OptimizerNumbers) -> Update:
+    def update(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
+        *own, factors = moments
+        rate, *others, decay = numbers
+        if given.name == "adamw":  # its last number is 1 - rate * decay
+            decay = (factors * (decay - 1)).add_(1)
+        plain.update(parameters, gradients, own, (factors * rate, *others, decay))
+
+    return update
+
+
+def _plain(numbers: OptimizerNumbers) -> Rule:
     match numbers.name:
         case "sgd":
             return Rule(1, _nesterov if numbers.nesterov else _sgd)
