@@ -131,9 +131,12 @@ def _compare(plain: list[list[Tensor]], batched: list[Tensor]) -> None:
 def _plain(task: Task, model: nn.Module, batch: Split, place: tuple[int, int], way: Way) -> list[Tensor]:
     """Loss and outputs, then buffers and, of a model in training, gradients, in the order of the slots."""
     dropout.draw([module for module in model.modules() if isinstance(module, Dropout)], Draws([place]))
+    before = torch.get_rng_state()
     with torch.set_grad_enabled(model.training):
         outputs = model(batch.inputs)
         loss = task.loss(outputs, batch.targets, label_smoothing=SMOOTHING)
+    if not torch.equal(before, torch.get_rng_state()):
+        raise UnsuitedError("its forward or loss draws random numbers of its own, which no other engine draws alike")
     if not model.training:
         return [loss, outputs, *way(model)[1].buffers]
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped

@@ -146,7 +146,7 @@ class Array:
         moments = [torch.zeros_like(parameters) for _ in range(self._rule.moments)]
         if self._rule.layerwise:
             pairs = zip(row.weights.parameters, row.factors, strict=True)
-            factors = tuple(torch.full_like(one, factor) for one, factor in pairs)
+            factors = tuple(torch.full(one.shape, factor, dtype=torch.float64) for one, factor in pairs)
             moments[-1] = flat(factors, self._spare).to(self._device, self._dtype)
         nothing = torch.zeros((), device=self._device, dtype=self._dtype)
         buffers = [

@@ -37,9 +37,11 @@ class Functional:
 
         dims = (0, 0, None if inputs.layout is Layout.SHARED else 0, 0)
         lanes = torch.arange(state.lanes, device=inputs.value.device)
-        outputs: Tensor = torch.vmap(one, in_dims=dims)(
+        # The only random numbers are masks drawn for all lanes by generators of their own; admission saw no others.
+        outputs: Tensor = torch.vmap(one, in_dims=dims, randomness="same")(
             list(state.parameters), list(state.buffers), inputs.value, lanes
         )
+        draw(self.dropouts, state.draws)  # so that nothing of vmap's stays behind in the module
         return outputs
 
 
