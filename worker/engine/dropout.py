@@ -35,6 +35,10 @@ class Draws:
         return found.div_(1 - p) if p < 1 else found
 
 
+NO_DRAWS = Draws([(0, 0)])
+"""For evaluation, which drops nothing."""
+
+
 class Dropout(nn.Module):
     """Takes the place of `nn.Dropout`; `draws` is set before every update."""
 

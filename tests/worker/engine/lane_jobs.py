@@ -11,7 +11,7 @@ import torch
 from engine_models import MODELS, task_of
 
 from schedules.presets import REGISTRY
-from worker.engine import Dropped, Engine, Event, Finished, Job, Lanes, OptimizerNumbers, Points, Solo, Steering
+from worker.engine import Dropped, Engine, Event, Finished, Job, Lanes, OptimizerNumbers, Points, Solo, Steering, Tree
 
 CPU = torch.device("cpu")
 STEPS = 60
@@ -20,6 +20,7 @@ ENGINES: dict[str, Callable[..., Engine]] = {
     "solo": Solo,
     "lanes": partial(Lanes, ways=("layers",)),
     "vmap": partial(Lanes, ways=("torch.func",)),
+    "tree": partial(Tree, ways=("layers",)),
 }
 """Every engine is compared with `solo` in `test_conformance_engines`."""
 
