@@ -8,29 +8,11 @@ from hashlib import sha256
 from typing import Literal
 
 from schedules import AnySchedule, to_dict
+from schedules.updates import OptimizerNumbers
 from worker.engine.snapshot import Snapshot
 from worker.tasks import Task
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerNumbers:
-    """An optimizer of `torch.optim` and its numbers; `momentum` is beta1 for Adam and AdamW.
-
-    `layer_decay`: the rate of every layer is this many times that of the one above it (`worker.engine.depth`).
-    """
-
-    name: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    nesterov: bool = False
-    beta2: float = 0.999
-    alpha: float = 0.99
-    eps: float = 1e-8
-    layer_decay: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.layer_decay <= 1:
-            raise ValueError(f"layer_decay: need more than 0 and at most 1, got {self.layer_decay}")
+__all__ = ["Job", "OptimizerNumbers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

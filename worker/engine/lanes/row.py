@@ -6,13 +6,14 @@ A row's whole state is its `step`, the `Tally` of each of its members, and its c
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from schedules import updates
 from schedules.trajectories import Node, Tree, grow
 from worker.engine import depth, divergence, dropout, optimizers
 from worker.engine.job import Job
@@ -174,7 +175,7 @@ TOLD_BY_THE_TABLE = {"id", "schedule", "optimizer", "epochs", "steps", "report_e
 def _everything_else(job: Job) -> Hashable:
     """What jobs must have in common, their tables apart, to make the same updates."""
     rest = tuple(getattr(job, one.name) for one in fields(job) if one.name not in TOLD_BY_THE_TABLE)
-    return rules.kind(job.optimizer), job.optimizer.layer_decay, mask_seed(job), rest
+    return updates.kind(job.optimizer), mask_seed(job), rest
 
 
 def alike(one: Job, other: Job) -> bool:
@@ -183,7 +184,9 @@ def alike(one: Job, other: Job) -> bool:
 
 
 def _common(job: Job) -> tuple[object, ...]:
-    return job.task, job.batch_size, job.label_smoothing, rules.kind(job.optimizer)
+    # Layer-wise rates take another update, whatever their factors, which are each lane's own.
+    numbers = replace(job.optimizer, layer_decay=1.0)
+    return job.task, job.batch_size, job.label_smoothing, updates.kind(numbers), job.optimizer.layer_decay != 1
 
 
 def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, Weights]]) -> Member:
