@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from client import credentials
 from client.errors import ServiceUnavailable, SwitchbackError, UnexpectedAnswer, describe, refusal
 from contract.errors import Problem
 
@@ -28,17 +29,21 @@ DIRECT: Mapping[str, None] = {"all://127.0.0.1": None, "all://localhost": None, 
 
 
 class Transport:
-    """A connection to the service at `url`; safe to share between threads. `transport` replaces the network."""
+    """A connection to the service at `url`; safe to share between threads. `transport` replaces the network.
+
+    The access token, where there is one, comes from the environment (`client.credentials`) and travels as a header.
+    """
 
     def __init__(self, url: str, *, timeout_s: float = 10.0, transport: httpx2.BaseTransport | None = None) -> None:
         self.url = _checked(url)
         if not timeout_s > 0:
             raise ValueError(f"timeout_s: need > 0 seconds, got {timeout_s}")
+        access = credentials.token()
         self._client = httpx2.Client(
             base_url=self.url,
             timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
             limits=httpx2.Limits(max_connections=32, max_keepalive_connections=8, keepalive_expiry=KEEPALIVE_S),
-            headers={"accept": "application/json"},
+            headers={"accept": "application/json"} | ({"authorization": f"Bearer {access}"} if access else {}),
             transport=transport,
             mounts=None if transport else DIRECT,
         )
@@ -48,10 +53,18 @@ class Transport:
         given = {name: value for name, value in query.items() if value is not None}
         return self._answer(self._send(self._client.build_request("GET", path, params=given)), answer)
 
-    def post(self, path: str, answer: type[Answer], body: BaseModel | None = None, **query: int) -> Answer:
+    def post(
+        self,
+        path: str,
+        answer: type[Answer],
+        body: BaseModel | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **query: int,
+    ) -> Answer:
         """POST `body` to `path`. Never sent twice: whoever calls knows whether that would be harmless."""
         content = None if body is None else body.model_dump_json().encode()
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json"} | dict(headers or {})
         request = self._client.build_request("POST", path, content=content, headers=headers, params=query)
         return self._answer(self._send(request), answer)
 
@@ -85,6 +98,9 @@ class Transport:
     def _reaching(self) -> Iterator[None]:
         try:
             yield
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            why = str(error) or type(error).__name__
+            raise ServiceUnavailable(f"{self.url} cannot be reached: {why}", sent=False) from error
         except httpx2.TimeoutException as error:
             raise ServiceUnavailable(f"{self.url} did not answer in time ({type(error).__name__})") from error
         except httpx2.TransportError as error:
@@ -103,7 +119,8 @@ class Transport:
 
     def _failure(self, response: httpx2.Response) -> SwitchbackError:
         problem = _problem(response)
-        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status_code == 429:
+        later = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status_code == 429
+        if later or (problem is not None and problem.code == "in-flight"):
             said = describe(problem) if problem else response.reason_phrase
             message = f"{self.url} answered {response.status_code}: {said}"
             return ServiceUnavailable(message, retry_after=_retry_after(response))

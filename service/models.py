@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Table, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from contract.base import Scalar
@@ -15,9 +15,14 @@ from service.access.tables import AccessToken
 from service.lifecycle import STATUSES
 from service.mapping import Base, BigId
 
+_PAUSED = text("paused_at is not null")
+
 
 class Study(Base):
-    """A request and where it stands. Trials are numbered from 0; `next_number` is the number the next one will get."""
+    """A request and where it stands. Trials are numbered from 0; `next_number` is the number the next one will get.
+
+    A paused study is one that runs and has `paused_at`. `version` counts the changes made by request, and its end.
+    """
 
     __tablename__ = "studies"
     __table_args__ = (
@@ -30,6 +35,7 @@ class Study(Base):
             sqlite_where=text("status = 'running'"),
             postgresql_where=text("status = 'running'"),
         ),
+        Index("ix_studies_paused", "id", sqlite_where=_PAUSED, postgresql_where=_PAUSED),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -41,6 +47,8 @@ class Study(Base):
     task_key: Mapped[str] = mapped_column(String(130))
     planned: Mapped[int | None]
     next_number: Mapped[int] = mapped_column(default=0)
+    version: Mapped[int] = mapped_column(default=0, server_default="0")
+    paused_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 
@@ -176,6 +184,18 @@ class Worker(Base):
     last_seen_at: Mapped[datetime] = mapped_column(index=True)
 
 
+class IdempotencyKey(Base):
+    """A key that an asker has used, the hash of what was asked with it, and the study that came of it."""
+
+    __tablename__ = "idempotency_keys"
+
+    asker: Mapped[str] = mapped_column(String(32), primary_key=True)
+    key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    request: Mapped[str] = mapped_column(String(64))
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class Pulse(Base):
     """One row: when a service process was last alive. Leases are extended by the time nobody was."""
 
@@ -184,3 +204,10 @@ class Pulse(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     beat_at: Mapped[datetime]
+
+
+def table(model: type[Base]) -> Table:
+    """The table itself: hot statements are built on it once, for as ORM statements they cost three times as much."""
+    found = model.__table__
+    assert isinstance(found, Table)
+    return found

@@ -6,7 +6,7 @@ kind of optimizer, type of numbers and device, version of torch) and the numbers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
@@ -19,7 +19,7 @@ from torch import Tensor
 from worker.engine import divergence
 from worker.engine.events import Diverged, Event, Points
 from worker.engine.lanes.array import Array, Column
-from worker.engine.lanes.row import Member, Past, Row, everything_else
+from worker.engine.lanes.row import Member, Past, Row, told
 from worker.engine.plan import Plan
 from worker.engine.snapshot import Snapshot, kept
 from worker.tasks import Data
@@ -49,7 +49,7 @@ class Nursery:
 
     def __init__(self, trunks: Trunks, array: Array, data: Data) -> None:
         self._trunks, self._array, self._data = trunks, array, data
-        self._origins: dict[int, str] = {}
+        self._origins: dict[Hashable, str] = {}
 
     def find(self, member: Member) -> Snapshot | None:
         return self._trunks.longest(self._origin(member), member.numbers)
@@ -61,9 +61,9 @@ class Nursery:
             return None
         row.step = trunk.step
         row.past.losses = trunk.tensors["losses"].tolist()
-        told = trunk.counters["validations"]
-        assert isinstance(told, Mapping)
-        row.past.validations = {int(step): _numbers(values) for step, values in told.items()}
+        validations = trunk.counters["validations"]
+        assert isinstance(validations, Mapping)
+        row.past.validations = {int(step): _numbers(values) for step, values in validations.items()}
         # Files have an order of their own.
         return [tensor for _, tensor in sorted(trunk.part("column").items())]
 
@@ -92,19 +92,16 @@ class Nursery:
         )
 
     def _origin(self, member: Member) -> str:
-        """One for each seed: all jobs of an array have the rest in common."""
-        seed = member.job.seed
-        if seed not in self._origins:
+        kind = told(member.job)
+        if kind not in self._origins:
             column = self._array.fresh(member)
             digest = sha256()
-            job = member.job
-            words = (ENGINE, VERSION, job.task.key, torch.__version__, str(self._array.device.type), job.seed)
-            digest.update(repr((words, everything_else(job)[0], job.batch_size, job.label_smoothing)).encode())
-            digest.update(_fingerprint(self._data).encode())
+            words = (ENGINE, VERSION, torch.__version__, self._array.device.type, _fingerprint(self._data))
+            digest.update(repr((words, kind)).encode())
             for tensor in (*column, *self._array.probe(column)):
                 _add(digest.update, tensor)
-            self._origins[seed] = digest.hexdigest()
-        return self._origins[seed]
+            self._origins[kind] = digest.hexdigest()
+        return self._origins[kind]
 
 
 def replay(row: Row) -> Iterator[Event]:
