@@ -65,6 +65,14 @@ GraceOption = Annotated[float, typer.Option("--grace", min=0, help="Seconds to f
 StallOption = Annotated[
     float, typer.Option("--stall", min=1, help="Seconds without progress until a trial is given up.")
 ]
+CheckpointOption = Annotated[
+    float,
+    typer.Option("--checkpoint-every", min=0, help="Seconds between checkpoints of a trial; 0: none are made."),
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", envvar="SWITCHBACK_CACHE", help="Folder of the checkpoints; by default the user's cache."),
+]
 MaxTrialsOption = Annotated[int | None, typer.Option("--max-trials", min=1, help="End after so many trials.")]
 IdleOption = Annotated[
     float | None, typer.Option("--exit-when-idle", min=0, help="End after so many seconds without a trial.")
@@ -87,6 +95,8 @@ def worker(
     list_tasks: ListOption = False,
     grace: GraceOption = 30.0,
     stall: StallOption = 600.0,
+    checkpoint_every: CheckpointOption = 30.0,
+    cache: CacheOption = None,
     max_trials: MaxTrialsOption = None,
     exit_when_idle: IdleOption = None,
     verbose: VerboseOption = False,
@@ -97,13 +107,20 @@ def worker(
     from worker.agent import Settings
 
     try:
-        settings = Settings(grace_s=grace, stall_s=stall, max_trials=max_trials, exit_when_idle_s=exit_when_idle)
+        settings = Settings(
+            grace_s=grace,
+            stall_s=stall,
+            checkpoint_every_s=checkpoint_every,
+            max_trials=max_trials,
+            exit_when_idle_s=exit_when_idle,
+        )
         registry = _registry(task or [], data, download or [])
         keys = sorted(registry.tasks(only or []))
         if list_tasks:
             _list(registry, keys)
             return
-        agent = _agent(url, name, settings, registry, engine=_engine(engine, device, lanes, threads), keys=keys)
+        trained = _engine(engine, device, lanes, threads)
+        agent = _agent(url, name, settings, registry, engine=trained, keys=keys, cache=cache)
     except ValueError as error:
         _refuse(str(error))
     _work(agent)
@@ -177,11 +194,19 @@ def _engine(name: EngineName, device: str | None, lanes: int | None, threads: in
 
 
 def _agent(
-    url: str, name: str | None, settings: Settings, registry: Registry, *, engine: Engine, keys: list[str]
+    url: str,
+    name: str | None,
+    settings: Settings,
+    registry: Registry,
+    *,
+    engine: Engine,
+    keys: list[str],
+    cache: Path | None,
 ) -> Agent:
     from client.leases import LeaseClient
     from contract.leases import WorkerInfo
     from worker.agent import Agent
+    from worker.cache import Cache, default_folder
     from worker.engine import devices
     from worker.tasks import offers
 
@@ -196,7 +221,8 @@ def _agent(
         tasks=keys,
     )
     logger.info("worker %s on %s trains %s", info.name, info.device, "; ".join(offers.lines(keys)))
-    return Agent(client, info, engine=engine, registry=registry, settings=settings)
+    kept = Cache((cache or default_folder()) / "checkpoints")
+    return Agent(client, info, engine=engine, registry=registry, cache=kept, settings=settings)
 
 
 def _drain_on_signals(agent: Agent) -> None:

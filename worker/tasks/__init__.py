@@ -3,12 +3,13 @@
 from worker.tasks.classification import Classification, Dataset, Model, Signature
 from worker.tasks.language import LanguageModelling
 from worker.tasks.registry import Registry, assemble
-from worker.tasks.task import Data, Split, Task, TaskError, resident
+from worker.tasks.task import Data, Ensembling, Split, Task, TaskError, resident
 
 __all__ = [
     "Classification",
     "Data",
     "Dataset",
+    "Ensembling",
     "LanguageModelling",
     "Model",
     "Registry",

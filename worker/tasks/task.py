@@ -76,6 +76,15 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class Ensembling(Protocol):
+    """A task whose models can be asked together: needed for ensembles only."""
+
+    def combined(self, outputs: Tensor) -> Tensor:
+        """One model's outputs in the place of those of several, [models, batch, ...]; `metrics` are taken of it."""
+        ...
+
+
 def resident(task: Task, device: torch.device, dtype: torch.dtype | None = None) -> Data:
     """The task's data on the device, moved there once; tasks that return the same `Data` share the copy.
 
