@@ -121,6 +121,7 @@ class Agent:
                     self._work(reply.leases, token, pulse, outbox)
                 elif reply is not None:
                     idle_since = self._idle(idle_since, reply.retry_after_s)
+            self._flush(outbox)
             return outbox.pending
 
     def _done(self) -> bool:
@@ -190,12 +191,15 @@ class Agent:
         if self._cut:
             shift.steering.drop_all()
         shift.train(self._check_leases)
-        self._flush(outbox)
         self._shift = None
         self.trials += len(leases)
-        for ref in shift.leases.values():
-            pulse.drop(ref)
-            self._holdings.forget(ref)
+
+        def settled() -> None:
+            for ref in shift.leases.values():
+                pulse.drop(ref)
+                self._holdings.forget(ref)
+
+        outbox.put(settled)
 
     def _job(self, lease: Lease) -> Job:
         """What the lease asks for, from its checkpoint on where there is one. Raises TaskError, or ValueError."""

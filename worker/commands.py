@@ -190,6 +190,7 @@ def _engine(name: EngineName, device: str | None, lanes: int | None, threads: in
     if chosen.type == "cpu":
         memory.keep_freed()
     torch.set_num_threads(threads)
+    torch.optim.SGD([torch.zeros(1)], lr=1.0)  # torch loads its compiler with the first one: not under a lease
     return choice.engine(name, chosen, lanes=lanes)
 
 

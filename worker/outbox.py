@@ -46,7 +46,7 @@ class Checkpoint:
     snapshot: Snapshot
 
 
-Message: TypeAlias = TrialReport | Checkpoint | Ending
+Message: TypeAlias = TrialReport | Checkpoint | Ending | Callable[[], None]
 
 LINGER_S = 1.0
 """Points wait this long for company, so that a fast trial costs the service one batch, not a hundred."""
@@ -82,7 +82,10 @@ class Outbox:
         return self.pending >= CAPACITY
 
     def put(self, message: Message) -> None:
-        """Send this after all that was put before; an ending goes out at once, and what waits before it too."""
+        """Send this after all that was put before; an ending goes out at once, and what waits before it too.
+
+        A callable is called, in the outbox's thread, once all before it has arrived or been discarded.
+        """
         with self._changed:
             if isinstance(message, Checkpoint | Completion | Failure):
                 self._waiting = deque(one for one in self._waiting if not _overtaken(one, message.lease))
@@ -111,8 +114,10 @@ class Outbox:
                     self._deliver([item for item in batch if isinstance(item, TrialReport)])
                 case Checkpoint() as checkpoint:
                     self._deliver_checkpoint(checkpoint)
-                case ending:
+                case Completion() | Failure() | Release() as ending:
                     self._deliver_ending(ending)
+                case call:
+                    call()
             with self._changed:
                 self._sending = len(batch) if self._given_up else 0
                 self._changed.notify_all()

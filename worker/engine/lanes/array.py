@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from worker.engine.lanes import rules
-from worker.engine.lanes.convert import own, shared
-from worker.engine.lanes.layers import State
+from worker.engine.lanes.criterion import criterion
+from worker.engine.lanes.flow import State, own, shared
 from worker.engine.lanes.row import Row, flat
 from worker.engine.plan import epoch_order
 from worker.tasks import Data, Split
@@ -38,6 +37,9 @@ class Array:
         self._data, self._device, self._dtype = data, device, dtype
         self._spare = -sum(shape.numel() for shape in first.stack.parameters) % ALIGNED
         self._rule = rules.rule(first.job.optimizer)
+        self._criterion = criterion(
+            first.job.task, first.job.label_smoothing, data.train.targets[: first.job.batch_size]
+        )
         self._orders: dict[tuple[int, int], Tensor] = {}
         # [K, P] parameters, the moments alike, [K] losses since the last look, [K] first losses, buffers [K, ...].
         self._state: list[Tensor] = []
@@ -78,8 +80,8 @@ class Array:
     def losses(self) -> list[tuple[float, float]]:
         """Of each lane, the sum of its batches' mean losses since `forget`, and the mean loss of its first batch."""
         both = torch.stack([self._sums, self._first], dim=1)[: len(self.rows)].tolist()
-        size = self.job.batch_size
-        return [(total / size, first / size) for total, first in both]
+        terms = self._criterion.terms
+        return [(total / terms, first / terms) for total, first in both]
 
     def forget(self, rows: Sequence[Row]) -> None:
         """Begin the sums of these lanes anew."""
@@ -122,30 +124,28 @@ class Array:
         return sums
 
     def _update(self, rows: Tensor, numbers: Tensor, *, one_batch: bool) -> Tensor:
-        """One update of every lane; the losses before it, summed over the batch, [K]."""
+        """One update of every lane; the losses before it, [K], as the criterion gives them."""
         train, lanes = self._data.train, self._lanes
         inputs, targets = train.inputs[rows], train.targets[rows]
         state = State(self._leaves, self._buffers, lanes, training=True)
         outputs = self.stack(shared(inputs) if one_batch else own(inputs), state)
-        each = functional.cross_entropy(
-            outputs.flatten(0, 1),
-            targets.expand(lanes, -1).flatten() if one_batch else targets.flatten(),
-            reduction="none",
-            label_smoothing=self.job.label_smoothing,
-        )
+        losses = self._criterion(outputs, targets, one_batch=one_batch)
         # Summed, not averaged, over lanes: each lane's gradient is that of its own mean loss.
-        found = torch.autograd.grad(each.sum() / self.job.batch_size, self._leaves)
+        found = torch.autograd.grad(losses.sum() / self._criterion.terms, self._leaves)
         with torch.no_grad():
             torch.cat([*(gradient.flatten(1) for gradient in found), self._blank], dim=1, out=self._gradients)
             self._rule.update(self._parameters, self._gradients, self._moments, numbers.unbind())
-        return each.detach().view(lanes, -1).sum(dim=1)
+        return losses.detach()
 
     def _fresh(self, row: Row) -> list[Tensor]:
         """One lane's state before its first update, in the order of `_state`."""
         parameters = flat(row.weights.parameters, self._spare).to(self._device, self._dtype)
         moments = [torch.zeros_like(parameters) for _ in range(self._rule.moments)]
         nothing = torch.zeros((), device=self._device, dtype=self._dtype)
-        buffers = [buffer.to(self._device, self._dtype) for buffer in row.weights.buffers]
+        buffers = [
+            buffer.to(self._device, self._dtype if buffer.is_floating_point() else None)
+            for buffer in row.weights.buffers
+        ]
         return [parameters, *moments, nothing, nothing, *buffers]
 
     def _settle(self, state: Sequence[Tensor]) -> None:

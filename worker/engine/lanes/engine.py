@@ -15,9 +15,9 @@ from worker.engine.events import Diverged, Dropped, Event, Failed, Finished, Poi
 from worker.engine.job import Job
 from worker.engine.lanes.admission import Admission
 from worker.engine.lanes.array import Array
-from worker.engine.lanes.convert import UnsuitedError
 from worker.engine.lanes.intake import Intake
 from worker.engine.lanes.row import Row, alike
+from worker.engine.lanes.stack import UnsuitedError
 from worker.engine.solo import Solo
 from worker.tasks import Data, resident
 

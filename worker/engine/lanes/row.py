@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from worker.engine import divergence, optimizers
 from worker.engine.job import Job
 from worker.engine.lanes import rules
-from worker.engine.lanes.convert import Stack, UnsuitedError, Weights, convert
+from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
 from worker.engine.plan import WEIGHTS, Plan, derived_seed, make_plan
 from worker.engine.randomness import RandomStream
-from worker.tasks import Classification, Data
+from worker.tasks import Data
 
 CPU = torch.device("cpu")
 
@@ -77,23 +77,16 @@ def _common(job: Job) -> tuple[object, ...]:
     return job.task, job.batch_size, job.label_smoothing, rules.kind(job.optimizer)
 
 
-def prepare(job: Job, data: Data) -> Row:
+def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, Weights]]) -> Row:
     """A row before its first update, with the weights that solo draws. Raises UnsuitedError, or what solo would."""
-    task = job.task
-    if not isinstance(task, Classification) or type(task).loss is not Classification.loss:
-        raise UnsuitedError("the task computes a loss of its own")
-    if not data.train.inputs.is_floating_point():
-        raise UnsuitedError(f"the inputs are {data.train.inputs.dtype}")
     plan = make_plan(job, len(data.train))
     moments = rules.momenta(job.optimizer, plan)
     if job.optimizer.name in {"sgd", "rmsprop"} and moments.any() and not moments.all():
         raise UnsuitedError("the momentum passes through 0, where torch.optim holds its buffer still")
     # torch's own optimizer says which numbers it takes.
-    optimizers.build(
-        job.optimizer, [torch.nn.Parameter(torch.zeros(1))], lr=float(plan.lr[0]), momentum=float(moments[0])
-    )
+    optimizers.build(job.optimizer, [nn.Parameter(torch.zeros(1))], lr=float(plan.lr[0]), momentum=float(moments[0]))
     with RandomStream(derived_seed(job.seed, WEIGHTS), CPU).active():
-        stack, weights = convert(task.model())
+        stack, weights = convert(job.task.model())
     return Row(
         job=job,
         plan=plan,
