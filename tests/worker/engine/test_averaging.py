@@ -8,7 +8,6 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from schedules.presets import REGISTRY
 from worker.engine import Checkpointed, Ema, Ensemble, Failed, Finished, Job, OptimizerNumbers, Solo, Steering, Swa
 from worker.engine.averaging_plan import cycle_ends
 from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, make_plan
-from worker.tasks import Classification, Data, Model, Split, resident
+from worker.tasks import Classification, Model, Split, resident
 from worker.tasks.digits import DIGITS
 
 CPU = torch.device("cpu")
