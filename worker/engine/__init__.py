@@ -4,7 +4,7 @@ from worker.engine.averaging import Averaging, Ema, Ensemble, Swa
 from worker.engine.engine import Engine, Steering
 from worker.engine.events import Checkpointed, Diverged, Dropped, Event, Failed, Finished, Points, Started
 from worker.engine.job import Job, OptimizerNumbers
-from worker.engine.lanes import Lanes
+from worker.engine.lanes import Lanes, Tree
 from worker.engine.snapshot import Snapshot, UnfitError
 from worker.engine.solo import Solo
 
@@ -28,5 +28,6 @@ __all__ = [
     "Started",
     "Steering",
     "Swa",
+    "Tree",
     "UnfitError",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Protocol
 
 import torch
@@ -50,6 +50,11 @@ class Steering:
         self.polls += 1
         return self._all or job in self._dropped
 
+    def any_dropped(self, jobs: Set[int]) -> bool:
+        """The same of several at once."""
+        self.polls += 1
+        return self._all or not self._dropped.isdisjoint(jobs)
+
 
 class Engine(Protocol):
     """Trains jobs and says how it goes."""
@@ -66,7 +71,7 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many jobs it trains at a time."""
+        """How many jobs it can make use of at a time."""
         ...
 
     def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:

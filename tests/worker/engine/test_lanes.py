@@ -236,8 +236,8 @@ def test_the_time_of_an_array_is_shared_by_its_lanes() -> None:
 
 
 def test_the_engine_is_chosen_by_name_and_lanes_belong_to_lanes() -> None:
-    chosen = [engine(name, CPU) for name in ("auto", "lanes", "solo")]  # type: ignore[arg-type]  # literals
-    assert [(one.name, one.capacity) for one in chosen] == [("lanes", 16), ("lanes", 16), ("solo", 1)]
+    chosen = [engine(name, CPU) for name in ("auto", "tree", "lanes", "solo")]  # type: ignore[arg-type]  # literals
+    assert [(one.name, one.capacity) for one in chosen] == [("tree", 64), ("tree", 64), ("lanes", 16), ("solo", 1)]
     with pytest.raises(ValueError, match=r"^lanes: the engine solo trains one trial at a time, got 4$"):
         engine("solo", CPU, lanes=4)
 

@@ -14,7 +14,7 @@ from worker.engine.job import Job
 from worker.engine.lanes import convert, functional
 from worker.engine.lanes.criterion import Criterion, criterion
 from worker.engine.lanes.flow import State, own, shared
-from worker.engine.lanes.row import Row, prepare
+from worker.engine.lanes.row import Member, prepare
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
 from worker.engine.randomness import RandomStream
 from worker.tasks import Split, Task, resident
@@ -44,8 +44,8 @@ class Admission:
         self._device, self._dtype, self._ways = device, dtype, ways
         self._found: dict[Task, Way | UnsuitedError] = {}
 
-    def admit(self, job: Job) -> Row:
-        """The job as a row. Raises UnsuitedError with the reason, or what the job would raise under solo."""
+    def admit(self, job: Job) -> Member:
+        """The job, prepared. Raises UnsuitedError with the reason, or what the job would raise under solo."""
         if job.task not in self._found:
             self._found[job.task] = self._way(job.task)
         found = self._found[job.task]
