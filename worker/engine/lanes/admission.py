@@ -46,6 +46,10 @@ class Admission:
 
     def admit(self, job: Job) -> Member:
         """The job, prepared. Raises UnsuitedError with the reason, or what the job would raise under solo."""
+        if job.averaging:
+            raise UnsuitedError("it asks for averages")
+        if job.resume is not None and job.resume.engine == "solo":
+            raise UnsuitedError("solo wrote its checkpoint")
         if job.task not in self._found:
             self._found[job.task] = self._way(job.task)
         found = self._found[job.task]

@@ -82,10 +82,6 @@ class Lanes:
     def _admitted(self, job: Job) -> Member | None:
         """The job, prepared; None when solo has to train it, or to say what is wrong with it."""
         try:
-            if job.averaging:
-                raise UnsuitedError("it asks for averages")
-            if job.resume is not None and job.resume.engine == self._solo.name:
-                raise UnsuitedError("solo wrote its checkpoint")
             return self._admission.admit(job)
         except UnsuitedError as reason:
             logger.info("trial %d is trained alone: %s", job.id, reason)
