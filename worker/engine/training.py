@@ -15,7 +15,7 @@ from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, horizon_of
 from worker.engine.randomness import RandomStream
 from worker.engine.rates import rates
 from worker.engine.snapshot import Snapshot, UnfitError, kept, put_back
-from worker.tasks import Split, resident
+from worker.tasks import Split, StepContext, Stepping, resident
 
 EVALUATION_BATCH = 2_048
 
@@ -38,6 +38,7 @@ class Training:
         (lr,), momenta = self.rates.lr(0, 1), self.rates.momentum(0, 1)
         momentum = job.optimizer.momentum if momenta is None else momenta[0]
         self._optimizer = optimizers.build(job.optimizer, self._model.parameters(), lr=lr, momentum=momentum)
+        self._update = self._of_its_own if isinstance(job.task, Stepping) else self._usual
         self._averages = Averages(job, self.horizon, self._model)
         self.step = 0
         self._order: tuple[int, Tensor] | None = None
@@ -96,7 +97,7 @@ class Training:
         self.step = self._saved = saved.step
 
     def _update_until(self, stop: int) -> bool:
-        job, model, optimizer, train = self._job, self._model, self._optimizer, self._data.train
+        job, optimizer, train = self._job, self._optimizer, self._data.train
         order, size = self._epoch_order(), job.batch_size
         row = self.step % self.horizon.steps_per_epoch * size
         if row == 0:
@@ -109,19 +110,36 @@ class Training:
             if momenta is not None:
                 optimizers.set_momentum(optimizer, momenta[index])
             rows = order[row : row + size]
-            loss = job.task.loss(model(train.inputs[rows]), train.targets[rows], label_smoothing=job.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimizer.step()
-            self._sum += loss.detach()
+            loss = self._update(train.inputs[rows], train.targets[rows], lr)
+            self._sum += loss
             if self.step == 0:
-                self._first_loss = loss.detach()
+                self._first_loss = loss
             self._count += 1
             self.step += 1
             row += size
             if job.averaging:
                 self._averages.update(self.step)
         return True
+
+    def _usual(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
+        """One update; the loss before it."""
+        loss = self._job.task.loss(self._model(inputs), targets, label_smoothing=self._job.label_smoothing)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._optimizer.step()
+        return loss.detach()
+
+    def _of_its_own(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
+        """The same by the task's own step."""
+        assert isinstance(self._job.task, Stepping)
+        context = StepContext(
+            step=self.step,
+            total_steps=self.horizon.total_steps,
+            steps_per_epoch=self.horizon.steps_per_epoch,
+            lr=lr,
+            label_smoothing=self._job.label_smoothing,
+        )
+        return self._job.task.step(self._model, self._optimizer, Split(inputs, targets), context).detach()
 
     def train_loss(self) -> tuple[float, str | None]:
         """The mean training loss since this was last asked, and, when training has diverged, how that shows."""

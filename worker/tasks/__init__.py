@@ -3,7 +3,7 @@
 from worker.tasks.classification import Classification, Dataset, Model, Signature
 from worker.tasks.language import LanguageModelling
 from worker.tasks.registry import Registry, assemble
-from worker.tasks.task import Data, Ensembling, Split, Task, TaskError, resident
+from worker.tasks.task import Data, Ensembling, Split, StepContext, Stepping, Task, TaskError, resident
 
 __all__ = [
     "Classification",
@@ -15,6 +15,8 @@ __all__ = [
     "Registry",
     "Signature",
     "Split",
+    "StepContext",
+    "Stepping",
     "Task",
     "TaskError",
     "assemble",
