@@ -30,6 +30,14 @@ AllowOption = Annotated[
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 TtlOption = Annotated[float, typer.Option("--lease-ttl", min=1, help="Seconds a trial stays with a silent worker.")]
 SweepOption = Annotated[float, typer.Option("--sweep", min=0.1, help="Seconds between looks for expired leases.")]
+ArtifactsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--artifacts",
+        envvar="SWITCHBACK_ARTIFACTS",
+        help="Folder, or URL such as s3://BUCKET/PREFIX, for checkpoints and models; by default beside the database.",
+    ),
+]
 LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
@@ -40,6 +48,7 @@ def serve(
     allow_host: AllowOption = None,
     lease_ttl: TtlOption = 60.0,
     sweep: SweepOption = 5.0,
+    artifacts: ArtifactsOption = None,
     log_level: LogOption = "info",
 ) -> None:
     """Run the service: HTTP API and dashboard. The database is created, or brought up to date, first.
@@ -48,7 +57,8 @@ def serve(
     """
     if host not in LOOPBACK and not allow_host:
         _refuse(f"--host {host} lets others reach a service without accounts; say by what names with --allow-host")
-    settings = _settings(database, lease_ttl, sweep, hosts=(*LOOPBACK, *(allow_host or ())))
+    hosts = (*LOOPBACK, *(allow_host or ()))
+    settings = _settings(database, lease_ttl, sweep, hosts=hosts, artifacts=artifacts)
     with _listening(host, port) as listener:
         _serve(settings, listener, log_level)
 
@@ -57,10 +67,11 @@ def up(
     database: DatabaseOption = DEFAULT_DATABASE,
     port: PortOption = DEFAULT_PORT,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes to run.")] = 1,
+    artifacts: ArtifactsOption = None,
     log_level: LogOption = "info",
 ) -> None:
     """Run everything on this machine: the service and its workers, until Ctrl-C."""
-    settings = _settings(database, 60.0, 5.0)
+    settings = _settings(database, 60.0, 5.0, artifacts=artifacts)
     with _listening("127.0.0.1", port) as listener:
         local = LocalWorkers(_address(listener), workers)
         try:
@@ -69,9 +80,11 @@ def up(
             local.stop()
 
 
-def _settings(database: str, lease_ttl: float, sweep: float, *, hosts: tuple[str, ...] = LOOPBACK) -> Settings:
+def _settings(
+    database: str, lease_ttl: float, sweep: float, *, hosts: tuple[str, ...] = LOOPBACK, artifacts: str | None
+) -> Settings:
     try:
-        return Settings(database=database, lease_ttl_s=lease_ttl, sweep_s=sweep, hosts=hosts)
+        return Settings(database=database, lease_ttl_s=lease_ttl, sweep_s=sweep, hosts=hosts, artifacts=artifacts)
     except ValueError as error:
         _refuse(str(error))
 
