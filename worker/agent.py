@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from client.errors import ServiceUnavailable, SwitchbackError, UnexpectedAnswer
 from client.leases import LeaseClient
-from contract.leases import ClaimReply, ClaimRequest, HeartbeatRequest, Lease, WorkerInfo
+from contract.leases import ClaimReply, ClaimRequest, HeartbeatRequest, Lease, LeaseRef, WorkerInfo
 from worker import translate
 from worker.backoff import delays
 from worker.beats import Beat
@@ -21,7 +21,7 @@ from worker.engine import Engine, Job, Steering
 from worker.holdings import Holdings
 from worker.outbox import Message, Outbox
 from worker.pulse import Pulse
-from worker.resume import resumed
+from worker.resume import Resuming
 from worker.shift import Shift
 from worker.tasks import Registry
 
@@ -181,7 +181,13 @@ class Agent:
 
         steering = Steering(checkpoint_every_s=self._settings.checkpoint_every_s)
         shift = Shift(
-            leases, token, engine=self._engine, steering=steering, holdings=self._holdings, job=self._job, put=put
+            leases,
+            token,
+            engine=self._engine,
+            steering=steering,
+            holdings=self._holdings,
+            job=lambda lease: self._job(lease, token),
+            put=put,
         )
         for lease in leases:
             ref = shift.leases[lease.trial.id]
@@ -201,12 +207,13 @@ class Agent:
 
         outbox.put(settled)
 
-    def _job(self, lease: Lease) -> Job:
+    def _job(self, lease: Lease, token: str) -> Job:
         """What the lease asks for, from its checkpoint on where there is one. Raises TaskError, or ValueError."""
         job = translate.job(lease.trial, self._registry)
         if lease.checkpoint is None:
             return job
-        return replace(job, resume=resumed(lease.checkpoint, self._client, self._cache, self._waited))
+        ref = LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=token)
+        return replace(job, resume=Resuming(self._client, self._cache, self._waited).snapshot(ref, lease.checkpoint))
 
     def _waited(self, seconds: float) -> bool:
         """Sleep, unless the trials at hand are to be given back; whether they are not."""

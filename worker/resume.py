@@ -9,6 +9,7 @@ from collections.abc import Callable
 from client.errors import ServiceUnavailable, SwitchbackError
 from client.leases import LeaseClient
 from contract.artifacts import ArtifactView
+from contract.leases import LeaseRef
 from worker.backoff import delays
 from worker.cache import Cache
 from worker.engine import Snapshot, UnfitError
@@ -20,32 +21,41 @@ PATIENCE_S = 300.0
 """How long to ask for a checkpoint before training from the beginning: dear, but less so than not to train at all."""
 
 
-def resumed(wanted: ArtifactView, client: LeaseClient, cache: Cache, nap: Callable[[float], bool]) -> Snapshot | None:
-    """The snapshot, or None with the reason in the log. `nap(seconds)` waits, and says whether to try on."""
-    try:
-        content = cache.read(wanted.sha256) or _downloaded(wanted, client, cache, nap)
-        return None if content is None else decode(content)
-    except (SwitchbackError, UnfitError, OSError) as error:
-        logger.warning(
-            "trial %d is trained from its beginning, not from step %d: its checkpoint cannot be had: %s",
-            wanted.trial_id,
-            wanted.step,
-            error,
-        )
-        return None
+class Resuming:
+    """Gets checkpoints. `nap(seconds)` waits, and says whether to try on."""
 
+    def __init__(self, client: LeaseClient, cache: Cache, nap: Callable[[float], bool]) -> None:
+        self._client, self._cache, self._nap = client, cache, nap
 
-def _downloaded(wanted: ArtifactView, client: LeaseClient, cache: Cache, nap: Callable[[float], bool]) -> bytes | None:
-    """Its content; None when told to try no longer. Raises SwitchbackError, or OSError."""
-    give_up_at = time.monotonic() + PATIENCE_S
-    for delay in delays():
+    def snapshot(self, lease: LeaseRef, wanted: ArtifactView) -> Snapshot | None:
+        """What the checkpoint holds; None, with the reason in the log, when it cannot be had.
+
+        The file on this disk goes: the service has it, and the trial's next checkpoint will be another.
+        """
         try:
-            client.get_artifact(wanted, cache.path(wanted.sha256))
-            return cache.read(wanted.sha256)
-        except ServiceUnavailable as error:
-            if time.monotonic() > give_up_at:
-                raise
-            logger.info("the checkpoint of trial %d cannot be had yet: %s", wanted.trial_id, error)
-            if not nap(max(delay, error.retry_after or 0.0)):
-                return None
-    return None
+            content = self._cache.read(wanted.sha256) or self._downloaded(lease, wanted)
+            self._cache.remove(self._cache.path(wanted.sha256))
+            return None if content is None else decode(content)
+        except (SwitchbackError, UnfitError, OSError) as error:
+            logger.warning(
+                "trial %d is trained from its beginning, not from step %d: its checkpoint cannot be had: %s",
+                wanted.trial_id,
+                wanted.step,
+                error,
+            )
+            return None
+
+    def _downloaded(self, lease: LeaseRef, wanted: ArtifactView) -> bytes | None:
+        """Its content; None when told to try no longer. Raises SwitchbackError, or OSError."""
+        give_up_at = time.monotonic() + PATIENCE_S
+        for delay in delays():
+            try:
+                self._client.get_artifact(lease, wanted, self._cache.path(wanted.sha256))
+                return self._cache.read(wanted.sha256)
+            except ServiceUnavailable as error:
+                if time.monotonic() > give_up_at:
+                    raise
+                logger.info("the checkpoint of trial %d cannot be had yet: %s", wanted.trial_id, error)
+                if not self._nap(max(delay, error.retry_after or 0.0)):
+                    break
+        return None
