@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from client import credentials
 from client.errors import ServiceUnavailable, SwitchbackError, UnexpectedAnswer, describe, refusal
 from contract.errors import Problem
 
@@ -28,17 +29,21 @@ DIRECT: Mapping[str, None] = {"all://127.0.0.1": None, "all://localhost": None, 
 
 
 class Transport:
-    """A connection to the service at `url`; safe to share between threads. `transport` replaces the network."""
+    """A connection to the service at `url`; safe to share between threads. `transport` replaces the network.
+
+    The access token, where there is one, comes from the environment (`client.credentials`) and travels as a header.
+    """
 
     def __init__(self, url: str, *, timeout_s: float = 10.0, transport: httpx2.BaseTransport | None = None) -> None:
         self.url = _checked(url)
         if not timeout_s > 0:
             raise ValueError(f"timeout_s: need > 0 seconds, got {timeout_s}")
+        access = credentials.token()
         self._client = httpx2.Client(
             base_url=self.url,
             timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
             limits=httpx2.Limits(max_connections=32, max_keepalive_connections=8, keepalive_expiry=KEEPALIVE_S),
-            headers={"accept": "application/json"},
+            headers={"accept": "application/json"} | ({"authorization": f"Bearer {access}"} if access else {}),
             transport=transport,
             mounts=None if transport else DIRECT,
         )

@@ -27,6 +27,7 @@ from contract.leases import (
     WorkerInfo,
 )
 from contract.studies import CreateStudy
+from contract.tasks import task_with
 from contract.trials import AttemptOutcome, TrialSpec, TrialStatus
 from schedules import from_dict
 from service import artifacts
@@ -34,7 +35,6 @@ from service.errors import Conflict, LeaseLost
 from service.lifecycle import Move
 from service.models import Artifact, Attempt, Point, Pulse, Study, Trial, Worker
 from service.moves import Moved, begin_anew, extend_all, hashed, holds, lease, move, renew
-from service.search.space import task_with
 
 _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge", "pruned": "prune"}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from contract import tasks
 from contract.leases import Completion, LeaseRef, Point
-from contract.tasks import Adam, AdamW, Optimizer, RmsProp, Sgd
+from contract.tasks import Optimizer
 from contract.trials import TrialSpec
 from schedules import Span
 from worker.engine import Averaging, Diverged, Ema, Ensemble, Finished, Job, OptimizerNumbers, Swa
@@ -44,27 +44,7 @@ def average(given: tasks.Averaging) -> Averaging:
 
 def optimizer(given: Optimizer) -> OptimizerNumbers:
     """The engine's numbers; those an optimizer does not have keep defaults that it does not read."""
-    match given:
-        case Sgd():
-            return OptimizerNumbers(
-                name="sgd", momentum=given.momentum, weight_decay=given.weight_decay, nesterov=given.nesterov
-            )
-        case Adam() | AdamW():
-            return OptimizerNumbers(
-                name=given.name,
-                momentum=given.momentum,
-                weight_decay=given.weight_decay,
-                beta2=given.beta2,
-                eps=given.eps,
-            )
-        case RmsProp():
-            return OptimizerNumbers(
-                name="rmsprop",
-                momentum=given.momentum,
-                weight_decay=given.weight_decay,
-                alpha=given.alpha,
-                eps=given.eps,
-            )
+    return OptimizerNumbers(**given.model_dump())
 
 
 def point(step: int, values: Mapping[str, float]) -> Point:
