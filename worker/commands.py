@@ -102,27 +102,19 @@ def worker(
     list_tasks: ListOption = False,
     grace: GraceOption = 30.0,
     stall: StallOption = 600.0,
-    checkpoint_every: CheckpointOption = 30.0,
+    checkpoints: CheckpointOption = 30.0,
     cache: CacheOption = None,
     max_trials: MaxTrialsOption = None,
-    exit_when_idle: IdleOption = None,
+    idle: IdleOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Train the trials the service hands out, until Ctrl-C: once to finish the trial at hand, twice to give it back."""
-    _log(logging.DEBUG if verbose else logging.INFO)
-    _require("torch", "sklearn")
-    from client import credentials
+    _begin(token_file, logging.DEBUG if verbose else logging.INFO)
     from worker.agent import Settings
-
-    credentials.use_file(token_file)
 
     try:
         settings = Settings(
-            grace_s=grace,
-            stall_s=stall,
-            checkpoint_every_s=checkpoint_every,
-            max_trials=max_trials,
-            exit_when_idle_s=exit_when_idle,
+            grace_s=grace, stall_s=stall, checkpoint_every_s=checkpoints, max_trials=max_trials, exit_when_idle_s=idle
         )
         registry = _registry(task or [], data, download or [])
         keys = sorted(registry.tasks(only or []))
@@ -134,6 +126,14 @@ def worker(
     except ValueError as error:
         _refuse(str(error))
     _work(agent)
+
+
+def _begin(token_file: Path | None, level: int) -> None:
+    from client import credentials
+
+    _log(level)
+    _require("torch", "sklearn")
+    credentials.use_file(token_file)
 
 
 def _work(agent: Agent) -> NoReturn:
