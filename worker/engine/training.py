@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from worker.engine import divergence, optimizers
+from worker.engine import divergence, dropout, optimizers
 from worker.engine.averages import Averages, Predict, state_of
 from worker.engine.engine import Steering
 from worker.engine.job import Job
-from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, horizon_of
+from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, horizon_of, mask_seed
 from worker.engine.randomness import RandomStream
 from worker.engine.rates import rates
 from worker.engine.snapshot import Snapshot, UnfitError, kept, put_back
@@ -35,9 +35,11 @@ class Training:
         self._stream = RandomStream(derived_seed(job.seed, WEIGHTS), device)
         with self._stream.active():
             self._model = job.task.model().to(device=device, dtype=dtype).train()
+        self._dropouts, self._mask_seed = dropout.install(self._model), mask_seed(job)
         (lr,), momenta = self.rates.lr(0, 1), self.rates.momentum(0, 1)
         momentum = job.optimizer.momentum if momenta is None else momenta[0]
-        self._optimizer = optimizers.build(job.optimizer, self._model.parameters(), lr=lr, momentum=momentum)
+        groups = optimizers.groups(job.optimizer, self._model)
+        self._optimizer = optimizers.build(job.optimizer, groups, lr=lr, momentum=momentum)
         self._update = self._of_its_own if isinstance(job.task, Stepping) else self._usual
         self._averages = Averages(job, self.horizon, self._model)
         self.step = 0
@@ -109,6 +111,7 @@ class Training:
             optimizers.set_lr(optimizer, lr)
             if momenta is not None:
                 optimizers.set_momentum(optimizer, momenta[index])
+            dropout.draw(self._dropouts, dropout.Draws([(self._mask_seed, self.step)]))
             rows = order[row : row + size]
             loss = self._update(train.inputs[rows], train.targets[rows], lr)
             self._sum += loss
