@@ -27,9 +27,7 @@ Engine = Callable[..., Tree]
 @pytest.fixture
 def engine(tmp_path: Path) -> Engine:
     def make(*, budget: int = 2**24, least_s: float = 0.0, dtype: torch.dtype | None = None) -> Tree:
-        made = Tree(CPU, dtype=dtype)
-        made.trunks = TrunkFolder(tmp_path / "trunks", budget, least_s=least_s)
-        return made
+        return Tree(CPU, dtype=dtype, trunks=TrunkFolder(tmp_path / "trunks", budget, least_s=least_s))
 
     return make
 
@@ -106,8 +104,7 @@ class Spiked(TrunkFolder):
 
 def test_a_trial_that_would_have_diverged_in_its_trunk_diverges_there(engine: Engine, tmp_path: Path) -> None:
     train(engine(), wsd(1, 10), wsd(2, 34))
-    late = Tree(CPU)
-    late.trunks = Spiked(tmp_path / "trunks", 2**24)
+    late = Tree(CPU, trunks=Spiked(tmp_path / "trunks", 2**24))
     *points, last = told(train(late, LATE))
     assert [event.step for event in points if isinstance(event, Points)] == [7, 14]
     assert isinstance(last, Diverged)

@@ -31,7 +31,6 @@ class Lanes:
 
     name = "lanes"
     shares = False
-    trunks: Trunks | None = None
     sight = 1
     """How many jobs are looked at for each lane."""
     row_steps: int
@@ -44,17 +43,19 @@ class Lanes:
         lanes: int | None = None,
         dtype: torch.dtype | None = None,
         ways: Sequence[str] = tuple(WAYS),
+        trunks: Trunks | None = None,
     ) -> None:
         """`lanes`: how many are trained at once; None leaves it to the device. `dtype` as in `Solo`.
 
-        `ways`: how a model may be batched, in the order in which they are tried.
+        `ways`: how a model may be batched, in the order in which they are tried. `trunks`: where states are kept for
+        jobs that come later; None: nowhere.
         """
         self.lanes = LANES.get(device.type, LANES["cpu"]) if lanes is None else lanes
         if self.lanes < 1:
             raise ValueError(f"lanes: need at least 1, got {lanes}")
         self.capacity = self.lanes * self.sight
         self.row_steps = 0
-        self.device, self._dtype = device, dtype
+        self.device, self._dtype, self._trunks = device, dtype, trunks
         self._solo = Solo(device, dtype=dtype)
         self._admission = Admission(device, dtype, ways)
 
@@ -71,7 +72,7 @@ class Lanes:
             data = resident(job.task, self.device, self._dtype)
             array = Array(first, data, self.device, self._dtype or torch.float32)
             yield from self._train(
-                Shift(array, data, steering, lanes=self.lanes, trunks=self.trunks), first, intake, steering
+                Shift(array, data, steering, lanes=self.lanes, trunks=self._trunks), first, intake, steering
             )
 
     def _train(self, shift: Shift, first: Member, intake: Intake, steering: Steering) -> Iterator[Event]:
@@ -105,10 +106,7 @@ class Lanes:
 
 
 class Tree(Lanes):
-    """Lanes in which jobs share the updates that they have in common, up to the step where they part.
-
-    `trunks`: where states are kept for jobs that come later.
-    """
+    """Lanes in which jobs share the updates that they have in common, up to the step where they part."""
 
     name = "tree"
     shares = True
