@@ -97,7 +97,7 @@ def latency(kind: str, finished: int, hands: int, seconds: float) -> Figure:
 
 
 def against_optuna(kind: str, seconds: float) -> list[Figure]:
-    """Whole trials per second: claim, report, complete against ask, report, tell; the best of several concurrencies each."""
+    """Whole trials per second: claim, report, complete against ask, report, tell; each at its best concurrency."""
     with database(kind) as url:
         own = opened(url)
         fill(own, grid(), 4_000)

@@ -85,9 +85,7 @@ def measure(service: Service, study: int, trials: int, count: int) -> list[Figur
         "changes since": lambda: f"{at}/trials?limit=100&since={since}",
         "leaderboard (50)": lambda: f"{at}/leaderboard?limit=50&_={rng.random()}",
         "curves of the leaders": lambda: f"{at}/curves?points=200",
-        "curves of 50 trials": lambda: (
-            f"{at}/curves?trials={','.join(str(rng.randrange(1, trials)) for _ in range(50))}"
-        ),
+        "curves of 50 trials": lambda: f"{at}/curves?trials={','.join(map(str, rng.sample(range(1, trials), 50)))}",
         "study": lambda: at,
     }
     figures = []

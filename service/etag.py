@@ -46,8 +46,8 @@ def _to_be_tagged(start: Message) -> bool:
 
 
 async def _finish(start: Message, body: bytes, known: str, send: Send) -> None:
-    tag = f'"{sha256(body).hexdigest()[:32]}"'
     headers = MutableHeaders(raw=start["headers"])
+    tag = f'"{sha256(body).hexdigest()[:32]}"'
     headers["ETag"] = tag
     headers["Cache-Control"] = "no-cache"
     if tag in {item.strip().removeprefix("W/") for item in known.split(",")}:

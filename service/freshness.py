@@ -45,12 +45,12 @@ async def _fresh(study_id: Id, ctx: Ctx, request: Request, response: Response, w
 
 
 def _tag(ctx: Context, study_id: int, asked: str) -> str:
-    """A study that waits for a worker says so in its view, and that no row of its own tells."""
+    """The study's version and a hash of all that shows: why it waits for a worker is told by no row of its own."""
     with ctx.database.read() as session:
         study = studies.get(session, study_id)
-        state = studies.version(session, study)
+        state = studies.state(session, study)
         waits = studies.waiting(session, study, now=ctx.database.now(session), live=ctx.live)
-    return f'"{sha256(f"{VERSION} {asked} {state} {waits}".encode()).hexdigest()[:32]}"'
+    return f'"{study.version}.{sha256(f"{VERSION} {asked} {state} {waits}".encode()).hexdigest()[:32]}"'
 
 
 FRESH = Depends(_fresh)
