@@ -17,7 +17,12 @@ from service.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
-_CODES: dict[int, ErrorCode] = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+_CODES: dict[int, ErrorCode] = {
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "body-too-slow",
+    413: "body-too-large",
+}
 SHOWN = 200
 
 
@@ -79,6 +84,8 @@ def _shown(value: object) -> str:
         text = json.dumps(value)
     except (TypeError, ValueError):
         text = repr(value)
+    except RecursionError:
+        text = "something nested too deep to show"
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from contract.pages import Page, Preview
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus
-from service import results, studies
+from service import quotas, results, studies
 from service.access.gate import READ, SUBMIT, GatedRoute
 from service.access.scope import project_for
 from service.api.context import Context, Ctx, Cursor, Id, Limit, Points
@@ -24,7 +24,10 @@ def create_study(body: CreateStudy, ctx: Ctx, response: Response) -> StudyView:
     """Submit a study. Its first trials are queued before this answers."""
     project = project_for(ctx.who, body.project)
     with ctx.database.write() as session:
-        study_id = studies.create(session, body, project=project, now=ctx.database.now(session))
+        now = ctx.database.now(session)
+        quotas.check(session, project, ctx.settings)
+        study_id = studies.create(session, body, project=project, now=now)
+        ctx.record(session, "study.create", f"study {study_id}", now=now, project=project)
     ctx.planner.wake()
     response.headers["Location"] = f"/api/v1/studies/{study_id}"
     return _view(ctx, study_id)
@@ -49,7 +52,10 @@ def get_study(study_id: Id, ctx: Ctx) -> StudyView:
 def stop_study(study_id: Id, ctx: Ctx) -> StudyView:
     """End a study early. Results so far stay; queued trials are cancelled, running ones told to stop."""
     with ctx.database.write() as session:
-        studies.stop(session, study_id, now=ctx.database.now(session), reason="stopped by request")
+        now = ctx.database.now(session)
+        project = studies.get(session, study_id).project
+        studies.stop(session, study_id, now=now, reason="stopped by request")
+        ctx.record(session, "study.stop", f"study {study_id}", now=now, project=project)
     return _view(ctx, study_id)
 
 
