@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: install demo test lint types imports unit interop openapi docs benchmarks clean help
+.PHONY: install demo test lint types imports unit interop conformance openapi docs benchmarks clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -41,6 +41,10 @@ interop:
 	$(PYTHON) -m venv .venv-interop
 	.venv-interop/bin/pip install --quiet --editable '.[service,worker,dev,interop]'
 	.venv-interop/bin/python -m pytest tests/schedules $(ARGS)
+
+# Every engine against `solo`, over models x optimizers x schedules x lane counts; takes tens of minutes.
+conformance: install
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --timeout 600 tests/worker/engine $(ARGS)
 
 # After a change of the API that is meant.
 openapi: install

@@ -65,12 +65,12 @@ def top_up(database: Database, study_id: int, *, live: timedelta) -> None:
         _end(database, study, usable=counts["complete"] + counts["diverged"] > 0)
 
 
-def fill_dry(session: Session, database: Database, tasks: Sequence[str]) -> bool:
+def fill_dry(session: Session, tasks: Sequence[str], *, now: datetime) -> bool:
     """A claim found nothing queued: queue a quasi-random point of a study these tasks serve, if one has trials left."""
     running = select(Study).where(Study.status == "running", Study.task_key.in_(tasks)).order_by(Study.id)
     for study in session.scalars(running.with_for_update(skip_locked=True)):
         proposal = strategy_for(CreateStudy.model_validate(study.definition)).fallback(study.next_number)
-        if proposal is not None and studies.enqueue(session, study, [proposal], now=database.now(session)):
+        if proposal is not None and studies.enqueue(session, study, [proposal], now=now):
             return True
     return False
 
