@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from desk import definition, worker
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from listening import exchange, listening
 
@@ -26,21 +28,24 @@ POST = b"POST /api/v1/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: appli
 
 @pytest.fixture(scope="module")
 def http(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    path = tmp_path_factory.mktemp("attacked") / "switchback.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    app = create_app(Settings(database=f"sqlite:///{path}"))
+    app = built(sqlite_template, tmp_path_factory)
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def port(http: TestClient) -> Iterator[int]:
-    """The same application behind a real socket, its patience shortened."""
+def port(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The application behind a real socket, its patience shortened."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("bodies.IDLE_S", "bodies.TOTAL_S", "serving.HEADERS_S", "serving.KEEP_ALIVE_S"):
             patch.setattr(f"service.{name}", 0.4)
-        with listening(http.app) as number:  # type: ignore[arg-type]  # it is a FastAPI
+        with listening(built(sqlite_template, tmp_path_factory)) as number:
             yield number
+
+
+def built(template: Path, folders: pytest.TempPathFactory) -> FastAPI:
+    path = shutil.copy(template, folders.mktemp("attacked") / "switchback.db")
+    return create_app(Settings(database=f"sqlite:///{path}"))
 
 
 def nested(opening: str, closing: str, depth: int) -> bytes:
