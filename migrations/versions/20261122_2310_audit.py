@@ -1,7 +1,7 @@
 """The audit log, append-only by the database's own triggers.
 
 Revision ID: 5ec000000002
-Revises: 0003
+Revises: 0004
 Create Date: 2026-11-22 23:00:00
 """
 
@@ -10,7 +10,7 @@ from alembic import op
 
 
 revision = '5ec000000002'
-down_revision = '0003'
+down_revision = '0004'
 branch_labels = None
 depends_on = None
 
