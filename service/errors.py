@@ -129,7 +129,7 @@ class InFlight(ServiceError):
     """The same request is being worked on; ask again."""
 
     status, code, title = 409, "in-flight", "Being worked on"
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers = MappingProxyType({"Retry-After": "1"})
 
 
 class Changed(ServiceError):
