@@ -31,7 +31,7 @@ from schedules import from_dict
 from service.errors import LeaseLost
 from service.lifecycle import Move
 from service.models import Attempt, Point, Pulse, Study, Trial, Worker
-from service.moves import Moved, extend_all, hashed, holds, lease, move, renew
+from service.moves import OUTCOMES, Moved, extend_all, hashed, holds, lease, move, renew
 from service.search.space import task_with
 
 _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge", "pruned": "prune"}
@@ -117,7 +117,7 @@ def complete(session: Session, request: Completion, *, now: datetime) -> TrialSt
         engine=request.engine,
         device_seconds=Trial.device_seconds + request.device_seconds,
     )
-    return _settled(session, request.lease, moved, (request.outcome, "failed"))
+    return _settled(session, request.lease, moved, (OUTCOMES[name],))
 
 
 def fail(session: Session, request: Failure, *, now: datetime) -> TrialStatus:

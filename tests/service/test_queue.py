@@ -125,6 +125,15 @@ def test_a_completion_sent_again_is_acknowledged_again_and_another_result_is_ref
         desk.complete(ref, outcome="diverged")
 
 
+def test_a_completion_after_the_same_attempt_failed_is_refused(desk: Desk) -> None:
+    desk.create(cells=1)
+    ref = desk.ref(desk.claim()[0])
+    with desk.database.write() as session:
+        queue.fail(session, Failure(lease=ref, error="ValueError: no such file"), now=desk.now)
+    with pytest.raises(LeaseLost):
+        desk.complete(ref)
+
+
 def test_points_are_stored_once_however_often_they_are_sent(desk: Desk) -> None:
     desk.create(cells=1)
     ref = desk.ref(desk.claim()[0])

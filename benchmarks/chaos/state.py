@@ -1,0 +1,86 @@
+"""What the database holds in the end, as the checker reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from service.database import Database
+from service.models import Attempt, Point, Study, Trial
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRow:
+    """A trial: its state, its last attempt, and the seconds its workers said they spent."""
+
+    status: str
+    attempt: int
+    seconds: float
+    objective: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt: whose it was, and how it ended."""
+
+    worker: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Trials by id, attempts by (trial, attempt), points by (trial, attempt, step), studies' states, damage found."""
+
+    trials: dict[int, TrialRow] = field(default_factory=dict)
+    attempts: dict[tuple[int, int], AttemptRow] = field(default_factory=dict)
+    points: dict[tuple[int, int, int], float] = field(default_factory=dict)
+    studies: dict[int, str] = field(default_factory=dict)
+    damage: tuple[str, ...] = ()
+
+
+def look(url: str) -> State:
+    """Read a database that nobody writes to any more."""
+    database = Database(Settings(database=url))
+    try:
+        with database.read() as session:
+            trials = session.execute(
+                select(Trial.id, Trial.status, Trial.attempt, Trial.device_seconds, Trial.objective)
+            )
+            attempts = session.execute(select(Attempt.trial_id, Attempt.number, Attempt.worker_id, Attempt.outcome))
+            points = session.execute(select(Point.trial_id, Point.attempt, Point.step, Point.values))
+            return State(
+                {number: TrialRow(*row) for number, *row in trials},
+                {(trial, number): AttemptRow(*row) for trial, number, *row in attempts},
+                {(trial, attempt, step): values["train_loss"] for trial, attempt, step, values in points},
+                dict(session.execute(select(Study.id, Study.status)).all()),
+                tuple(_sqlite_damage(session) if database.is_sqlite else _postgres_damage(session)),
+            )
+    finally:
+        database.close()
+
+
+def _sqlite_damage(session: Session) -> list[str]:
+    checks = [row[0] for row in session.execute(text("pragma integrity_check"))]
+    orphans = [f"orphan in {row[0]}" for row in session.execute(text("pragma foreign_key_check"))]
+    return [found for found in checks if found != "ok"] + orphans
+
+
+def _postgres_damage(session: Session) -> list[str]:
+    """Every index against its table, by PostgreSQL's own `amcheck`; it raises on the first fault."""
+    session.execute(text("create extension if not exists amcheck"))
+    indexes = session.scalars(
+        text(
+            "select c.oid from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am a on a.oid = c.relam "
+            "join pg_namespace n on n.oid = c.relnamespace where a.amname = 'btree' and n.nspname = 'public'"
+        )
+    ).all()
+    try:
+        for index in indexes:
+            session.execute(text("select bt_index_check(cast(:index as oid), true)"), {"index": index})
+    except DBAPIError as error:
+        return [str(error.orig)]
+    return []

@@ -1,0 +1,144 @@
+"""One run: a farm at work, faults until enough kills, then peace until everything has ended, then judgement."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.chaos.checker import Limits, Violation, check
+from benchmarks.chaos.farm import Farm
+from benchmarks.chaos.history import Call, read
+from benchmarks.chaos.nemesis import Nemesis
+from benchmarks.chaos.state import State, look
+from client.errors import ServiceUnavailable
+from contract.studies import CreateStudy
+from tests.postgres import PostgresServer
+
+PEACE_S = 60.0
+"""How long everything may take to end once the faults are over; what has not is stuck."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How hard it storms. `calm_s` is the mean time between two kills of the service."""
+
+    kills: int
+    workers: int = 16
+    ttl_s: float = 1.0
+    sweep_s: float = 0.2
+    calm_s: float = 0.5
+    pace_s: float = 0.02
+    faults: bool = True
+    seed: int = 0
+    postgres: bool = False
+    mutant: str | None = None
+    at_least_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done, said and found."""
+
+    plan: Plan
+    begun: float
+    seconds: float
+    done: Counter[str]
+    calls: list[Call]
+    state: State
+    violations: list[Violation]
+    restarts_s: list[float]
+    drains: list[int | None] = field(default_factory=list)
+
+    def count(self, rule: str) -> int:
+        """Violations of a rule."""
+        return sum(violation.rule == rule for violation in self.violations)
+
+
+def run(plan: Plan) -> Outcome:
+    """Storm, then judge."""
+    with tempfile.TemporaryDirectory(prefix="switchback-chaos-") as scratch, _database(plan, scratch) as (url, server):
+        folder, begun = Path(scratch), time.monotonic()
+        farm = Farm(folder, url, server, ttl_s=plan.ttl_s, sweep_s=plan.sweep_s, mutant=plan.mutant)
+        with farm:
+            nemesis = Nemesis(farm, random.Random(plan.seed))
+            _storm(plan, farm, nemesis)
+            nemesis.thaw(everyone=True)
+            farm.hire(plan.workers, plan.pace_s)
+            _settle(farm)
+            farm.dismiss()
+            drains = [*nemesis.drains, farm.drain()]
+        calls, state = read(folder), look(url)
+        violations = check(calls, state, Limits(ttl_s=plan.ttl_s, overload=tuple(nemesis.windows)))
+        seconds = time.monotonic() - begun
+        return Outcome(plan, begun, seconds, nemesis.done, calls, state, violations, farm.restarts_s, drains)
+
+
+def _storm(plan: Plan, farm: Farm, nemesis: Nemesis) -> None:
+    supply, until = Supply(farm), time.monotonic() + plan.at_least_s
+    faults = nemesis.faults()
+    while nemesis.done["service killed"] < plan.kills or time.monotonic() < until:
+        farm.hire(plan.workers, plan.pace_s)
+        supply.refill()
+        nemesis.thaw()
+        time.sleep(nemesis.draw.uniform(0.4, 1.6) * plan.calm_s)
+        if plan.faults:
+            faults[sum(nemesis.done.values()) % len(faults)]()
+        if nemesis.done["service killed"] < plan.kills:
+            nemesis.kill_service()
+
+
+def _settle(farm: Farm) -> None:
+    until = time.monotonic() + PEACE_S
+    while time.monotonic() < until:
+        with suppress(ServiceUnavailable):
+            if all(study.status != "running" for study in farm.studies.list(limit=1_000).items):
+                return
+        time.sleep(0.2)
+
+
+@dataclass
+class Supply:
+    """Keeps work in the queue: a study of 100 trials whenever the last one runs low."""
+
+    farm: Farm
+    newest: int | None = None
+
+    def refill(self) -> None:
+        """Submit one more study, if needed; a service that is away is asked again next time."""
+        with suppress(ServiceUnavailable):
+            if self.newest is None or self._low(self.newest):
+                self.newest = self.farm.studies.create(study(100)).id
+
+    def _low(self, number: int) -> bool:
+        progress = self.farm.studies.get(number).progress
+        return (progress.planned or 0) - progress.complete - progress.diverged - progress.failed < 60
+
+
+def study(cells: int) -> CreateStudy:
+    """A grid of constant rates, patient with the misfortunes of its workers."""
+    body: dict[str, Any] = {
+        "name": "chaos",
+        "task": {"dataset": "digits", "model": "mlp"},
+        "budget": {"steps": 12},
+        "space": {"schedules": ["constant"], "lr": {"choice": [(index + 1) / 1_000 for index in range(cells)]}},
+        "search": {"method": "grid"},
+        "limits": {"max_lost": 1_000, "max_failures_in_a_row": 100_000},
+    }
+    return CreateStudy.model_validate(body)
+
+
+@contextmanager
+def _database(plan: Plan, folder: str) -> Iterator[tuple[str, PostgresServer | None]]:
+    if not plan.postgres:
+        yield f"sqlite:///{folder}/switchback.db", None
+        return
+    with PostgresServer(durable=True) as server:
+        server.create("chaos")
+        yield server.url("chaos"), server

@@ -1,0 +1,99 @@
+"""A worker that trains nothing: it claims, reports and ends trials, is late on purpose, and writes as a zombie."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+from benchmarks.chaos.history import Recorder
+from benchmarks.chaos.wire import STEPS, Wire, answered, token
+from contract.leases import LeaseRef
+
+PAUSES_S = (0.05, 0.1, 0.2)
+ENDINGS = (("complete", 0.8), ("diverged", 0.06), ("failed", 0.06), ("preempted", 0.08))
+
+
+@dataclass
+class Worker:
+    """Draws what it does from its own seed; `pace_s` is the mean time between two of its calls."""
+
+    wire: Wire
+    ttl_s: float
+    pace_s: float
+    draw: random.Random
+    stopped: bool = field(default=False)
+
+    def work(self) -> None:
+        """Until stopped."""
+        while not self.stopped:
+            mine, count = token(), self.draw.choice((1, 1, 2, 3))
+            call = answered(partial(self.wire.claim, mine, count), PAUSES_S, self._over)
+            for trial, attempt in call.leases:
+                self.train(LeaseRef(trial_id=trial, attempt=attempt, token=mine))
+            if not call.leases:
+                time.sleep(0.1)
+
+    def train(self, ref: LeaseRef) -> None:
+        """One attempt, as one of three kinds: steady, silent for too long, or late by a hair."""
+        kind = self.draw.choices(("steady", "silent", "edge"), (0.75, 0.15, 0.1))[0]
+        step = 0
+        while step < STEPS:
+            until = min(STEPS, step + self.draw.randint(1, 5))
+            values = {number: self.draw.random() for number in range(step + 1, until + 1)}
+            step = until
+            if not self._held(ref, values):
+                self.haunt(ref)
+                return
+            if kind == "silent":
+                time.sleep(self.ttl_s * self.draw.uniform(0.5, 1.6))
+                kind = "steady"
+        if kind == "edge":
+            time.sleep(self.ttl_s * self.draw.uniform(0.97, 1.1))
+        self._finish(ref)
+
+    def haunt(self, ref: LeaseRef) -> None:
+        """The lease is gone: whatever is written with it now must be refused."""
+        step = self.draw.randint(STEPS + 1, STEPS + 1000)
+        self.wire.report(ref, {step: self.draw.random()}, zombie=True)
+        self.wire.heartbeat(ref, zombie=True)
+        self.wire.end(ref, self.draw.choice(("complete", "failed", "preempted")), zombie=True)
+
+    def _held(self, ref: LeaseRef, values: dict[int, float]) -> bool:
+        time.sleep(self.draw.expovariate(1 / self.pace_s))
+        if self.draw.random() < 0.2 and self.wire.heartbeat(ref).verdict == "stale":
+            return False
+        return answered(partial(self.wire.report, ref, values), PAUSES_S, self._over).verdict == "ok"
+
+    def _finish(self, ref: LeaseRef) -> None:
+        outcome = self.draw.choices([name for name, _ in ENDINGS], [weight for _, weight in ENDINGS])[0]
+        call = answered(partial(self.wire.end, ref, outcome), PAUSES_S, self._over)
+        if call.verdict == "ok" and self.draw.random() < 0.2:
+            self.wire.end(ref, outcome)  # an end sent again is acknowledged again
+        if self.draw.random() < 0.3:
+            self._write_after(ref, outcome)
+
+    def _write_after(self, ref: LeaseRef, outcome: str) -> None:
+        """The attempt is over, by this worker's own word."""
+        self.wire.report(ref, {STEPS + 1: self.draw.random()}, zombie=True)
+        self.wire.end(ref, "diverged" if outcome == "complete" else "complete", zombie=True)
+
+    def _over(self) -> bool:
+        return self.stopped
+
+
+def run(name: str, url: str, folder: str, ttl_s: float, pace_s: float) -> None:
+    """The body of a worker's process; SIGTERM ends it after the call under way."""
+    recorder = Recorder(Path(folder) / f"{name}.jsonl")
+    worker = Worker(Wire(name, url, recorder), ttl_s, pace_s, random.Random(name))
+
+    def _stop(number: int, frame: FrameType | None) -> None:
+        worker.stopped = True
+
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker.work()
