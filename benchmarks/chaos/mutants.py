@@ -127,3 +127,4 @@ MUTANTS: Mapping[str, Callable[[], None]] = MappingProxyType(
         "deferred-begin": deferred_begin,
     }
 )
+SQLITE_ONLY = frozenset({"deferred-begin"})

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos.checker import Limits, Violation, check
 from benchmarks.chaos.farm import Farm
-from benchmarks.chaos.history import Call, read
+from benchmarks.chaos.history import Call, Verdict, read
 from benchmarks.chaos.nemesis import Nemesis
 from benchmarks.chaos.state import State, look
 from client.errors import ServiceUnavailable
@@ -53,12 +54,17 @@ class Outcome:
     calls: list[Call]
     state: State
     violations: list[Violation]
+    log: str
     restarts_s: list[float]
     drains: list[int | None] = field(default_factory=list)
 
-    def count(self, rule: str) -> int:
-        """Violations of a rule."""
-        return sum(violation.rule == rule for violation in self.violations)
+    def broken(self, *rules: str) -> int:
+        """Violations of these rules."""
+        return sum(violation.rule in rules for violation in self.violations)
+
+    def said(self, verdict: Verdict, *, zombie: bool = False) -> int:
+        """Calls that were answered so; of zombies alone when asked."""
+        return sum(call.verdict == verdict and (call.zombie or not zombie) for call in self.calls)
 
 
 def run(plan: Plan) -> Outcome:
@@ -77,19 +83,21 @@ def run(plan: Plan) -> Outcome:
         calls, state = read(folder), look(url)
         violations = check(calls, state, Limits(ttl_s=plan.ttl_s, overload=tuple(nemesis.windows)))
         seconds = time.monotonic() - begun
-        return Outcome(plan, begun, seconds, nemesis.done, calls, state, violations, farm.restarts_s, drains)
+        return Outcome(
+            plan, begun, seconds, nemesis.done, calls, state, violations, farm.log(), farm.restarts_s, drains
+        )
 
 
 def _storm(plan: Plan, farm: Farm, nemesis: Nemesis) -> None:
     supply, until = Supply(farm), time.monotonic() + plan.at_least_s
-    faults = nemesis.faults()
+    faults = cycle(nemesis.faults())
     while nemesis.done["service killed"] < plan.kills or time.monotonic() < until:
         farm.hire(plan.workers, plan.pace_s)
         supply.refill()
         nemesis.thaw()
         time.sleep(nemesis.draw.uniform(0.4, 1.6) * plan.calm_s)
         if plan.faults:
-            faults[sum(nemesis.done.values()) % len(faults)]()
+            next(faults)()
         if nemesis.done["service killed"] < plan.kills:
             nemesis.kill_service()
 
@@ -105,7 +113,7 @@ def _settle(farm: Farm) -> None:
 
 @dataclass
 class Supply:
-    """Keeps work in the queue: a study of 100 trials whenever the last one runs low."""
+    """Keeps work in the queue: a study of 40 trials whenever the last one runs low."""
 
     farm: Farm
     newest: int | None = None
@@ -114,11 +122,11 @@ class Supply:
         """Submit one more study, if needed; a service that is away is asked again next time."""
         with suppress(ServiceUnavailable):
             if self.newest is None or self._low(self.newest):
-                self.newest = self.farm.studies.create(study(100)).id
+                self.newest = self.farm.studies.create(study(40)).id
 
     def _low(self, number: int) -> bool:
         progress = self.farm.studies.get(number).progress
-        return (progress.planned or 0) - progress.complete - progress.diverged - progress.failed < 60
+        return (progress.planned or 0) - progress.complete - progress.diverged - progress.failed < 24
 
 
 def study(cells: int) -> CreateStudy:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from benchmarks.chaos.history import Recorder
+from benchmarks.chaos.history import Recorder, Verdict
 from benchmarks.chaos.wire import STEPS, Wire, answered, token
 from contract.leases import LeaseRef
 
@@ -46,8 +46,10 @@ class Worker:
             until = min(STEPS, step + self.draw.randint(1, 5))
             values = {number: self.draw.random() for number in range(step + 1, until + 1)}
             step = until
-            if not self._held(ref, values):
+            verdict = self._said(ref, values)
+            if verdict == "stale":
                 self.haunt(ref)
+            if verdict != "ok":
                 return
             if kind == "silent":
                 time.sleep(self.ttl_s * self.draw.uniform(0.5, 1.6))
@@ -63,18 +65,18 @@ class Worker:
         self.wire.heartbeat(ref, zombie=True)
         self.wire.end(ref, self.draw.choice(("complete", "failed", "preempted")), zombie=True)
 
-    def _held(self, ref: LeaseRef, values: dict[int, float]) -> bool:
+    def _said(self, ref: LeaseRef, values: dict[int, float]) -> Verdict:
         time.sleep(self.draw.expovariate(1 / self.pace_s))
         if self.draw.random() < 0.2 and self.wire.heartbeat(ref).verdict == "stale":
-            return False
-        return answered(partial(self.wire.report, ref, values), PAUSES_S, self._over).verdict == "ok"
+            return "stale"
+        return answered(partial(self.wire.report, ref, values), PAUSES_S, self._over).verdict
 
     def _finish(self, ref: LeaseRef) -> None:
         outcome = self.draw.choices([name for name, _ in ENDINGS], [weight for _, weight in ENDINGS])[0]
         call = answered(partial(self.wire.end, ref, outcome), PAUSES_S, self._over)
         if call.verdict == "ok" and self.draw.random() < 0.2:
             self.wire.end(ref, outcome)  # an end sent again is acknowledged again
-        if self.draw.random() < 0.3:
+        if call.verdict != "unknown" and self.draw.random() < 0.3:
             self._write_after(ref, outcome)
 
     def _write_after(self, ref: LeaseRef, outcome: str) -> None:
