@@ -52,6 +52,7 @@ docs: install
 
 # Every figure, in full; each prints one JSON line at its end. `make benchmarks ARGS=--quick` takes minutes.
 benchmarks: install
+	$(BIN)/pip install --quiet --editable '.[service,worker,dev,benchmarks]'
 	@for path in benchmarks/[a-z]*.py; do name=$$(basename $$path .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
 
 clean:

@@ -8,7 +8,6 @@ median: somebody else's load on the machine is not measured.
 from __future__ import annotations
 
 import argparse
-import io
 import random
 import statistics
 import sys
@@ -17,21 +16,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
 
 from benchmarks import Figure, publish
+from benchmarks.peers.plain_loop import by_hand
 from schedules.presets import REGISTRY
 from worker.engine import Finished, Job, Solo, Steering
-from worker.engine.plan import WEIGHTS, derived_seed, epoch_order
-from worker.tasks import Split, assemble, resident
+from worker.tasks import assemble, resident
 
 TARGET = 1.05
 SAME = 1e-6
 """The two must compute the same thing, to rounding."""
-NOWHERE = io.StringIO()
 CANARY = torch.randn(256, 256)
 
 
@@ -42,44 +37,6 @@ class Pair:
     solo: float
     hand: float
     canary: float
-
-
-def by_hand(job: Job, device: torch.device) -> float:
-    """What one would write for this trial alone, printing what one would look at; the final validation loss."""
-    data, task = resident(job.task, device), job.task
-    torch.manual_seed(derived_seed(job.seed, WEIGHTS))
-    model = task.model().to(device)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    group = optimizer.param_groups[0]
-    size, per_epoch = job.batch_size, len(data.train) // job.batch_size
-    epochs = job.epochs or 0
-    rates = iter(job.schedule.bind(epochs * per_epoch, per_epoch).lr(np.arange(epochs * per_epoch)).tolist())
-    validation = (float("nan"), 0.0)
-    for epoch in range(epochs):
-        model.train()
-        order = epoch_order(job.seed, epoch, len(data.train)).to(device)
-        total = torch.zeros((), device=device)
-        for start in range(0, per_epoch * size, size):
-            rows = order[start : start + size]
-            group["lr"] = next(rates)
-            loss = functional.cross_entropy(model(data.train.inputs[rows]), data.train.targets[rows])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimizer.step()
-            total += loss.detach()
-        model.eval()
-        validation = measured(model, data.validation)
-        print(epoch, total.item() / per_epoch, *validation, file=NOWHERE)
-    print(*measured(model, data.test), file=NOWHERE)
-    return validation[0]
-
-
-@torch.no_grad()
-def measured(model: nn.Module, split: Split) -> tuple[float, float]:
-    """Loss and accuracy."""
-    scores = model(split.inputs)
-    loss = functional.cross_entropy(scores, split.targets)
-    return loss.item(), (scores.argmax(dim=-1) == split.targets).float().mean().item()
 
 
 def by_solo(job: Job, device: torch.device) -> float:

@@ -4,6 +4,7 @@
   x ServiceUnavailable    nobody answers, or not now: refused, timed out, 5xx, 429; asking again later may help
   x RequestRefused        the service answered, and said no; asking again will not help
     + InvalidRequest      a field breaks a rule, or the body is no JSON, or too large
+    + AccessDenied        no valid token, or one whose role or quota does not allow this
     + NotFound            no such study, trial or address
     + Conflict            the request does not fit the state it met
       - LeaseLost         the trial belongs to somebody else by now
@@ -53,6 +54,10 @@ class InvalidRequest(RequestRefused):
     """A field breaks a rule, or the body is no JSON, or too large."""
 
 
+class AccessDenied(RequestRefused):
+    """No valid token, or one whose role or quota does not allow this."""
+
+
 class NotFound(RequestRefused):
     """No such study, trial or address."""
 
@@ -84,12 +89,15 @@ REFUSALS: Mapping[ErrorCode, type[RequestRefused]] = {
     "method-not-allowed": RequestRefused,
     "host-not-allowed": RequestRefused,
     "origin-not-allowed": RequestRefused,
+    "unauthenticated": AccessDenied,
+    "forbidden": AccessDenied,
+    "quota-exceeded": AccessDenied,
     "not-found": NotFound,
     "conflict": Conflict,
     "lease-lost": LeaseLost,
     "no-result-yet": NoResultYet,
 }
-"""The exception of each code; `overloaded` and `internal` are not refusals but ServiceUnavailable."""
+"""The exception of each code; `overloaded`, `too-many-requests` and `internal` mean ServiceUnavailable instead."""
 
 
 def refusal(problem: Problem) -> RequestRefused:

@@ -9,6 +9,10 @@ from contract.base import View
 ErrorCode: TypeAlias = Literal[
     "invalid-request",
     "invalid-json",
+    "unauthenticated",
+    "forbidden",
+    "quota-exceeded",
+    "too-many-requests",
     "not-found",
     "method-not-allowed",
     "lease-lost",

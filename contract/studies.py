@@ -38,9 +38,13 @@ class Limits(Message):
 
 
 class CreateStudy(Message):
-    """A study request: a task, a budget, what to search over and how."""
+    """A study request: a task, a budget, what to search over and how.
+
+    `project` left out is the one project of the asker's token, else `default`.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=120)]
+    project: Name | None = None
     task: Task
     budget: Budget
     search: Search
@@ -84,6 +88,7 @@ class StudyView(View):
     """A study as it stands. `waiting` says why nothing moves, when nothing does; `reason` why it ended."""
 
     id: int
+    project: str
     status: StudyStatus
     reason: str | None
     waiting: str | None

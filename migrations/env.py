@@ -7,7 +7,8 @@ from alembic.autogenerate.api import AutogenContext
 from sqlalchemy import Connection, text
 
 from service.database import Database
-from service.models import Base, UtcDateTime
+from service.mapping import UtcDateTime
+from service.models import Study
 from service.settings import Settings
 
 
@@ -21,7 +22,7 @@ def _run(connection: Connection) -> None:
         # Service processes that start together take turns; the lock ends with the transaction.
         connection.execute(text("select pg_advisory_xact_lock(hashtext('switchback migrations'))"))
     context.configure(
-        connection=connection, target_metadata=Base.metadata, render_as_batch=True, render_item=_render_item
+        connection=connection, target_metadata=Study.metadata, render_as_batch=True, render_item=_render_item
     )
     context.run_migrations()
 

@@ -10,6 +10,8 @@ from starlette.concurrency import run_in_threadpool
 
 from contract.errors import Problem
 from service import migrate, problems
+from service.access import gate, tokens
+from service.access.gatekeeper import Gatekeeper
 from service.api import health, leases, schedules, studies, trials
 from service.api.context import Context
 from service.dashboard_routes import install as install_dashboard
@@ -22,7 +24,8 @@ from service.version import VERSION
 
 PREFIX = "/api/v1"
 _ERRORS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem, "description": "Problem details (RFC 9457)"} for status in (400, 404, 409, 422, 503)
+    status: {"model": Problem, "description": "Problem details (RFC 9457)"}
+    for status in (400, 401, 403, 404, 409, 422, 503)
 }
 
 
@@ -34,6 +37,8 @@ def create_app(settings: Settings) -> FastAPI:
     except BaseException:
         database.close()
         raise
+    with database.read() as session:
+        auth = settings.auth == "tokens" or (settings.auth == "auto" and tokens.exist(session))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -54,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
     )
+    app.state.gatekeeper = Gatekeeper(database, auth=auth)
     problems.install(app)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(Guard, hosts=settings.hosts)
@@ -61,4 +67,5 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)
+    gate.check(app)
     return app

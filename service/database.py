@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteOperationalError
-from typing import Any
+from typing import Any, Self, TypeAlias
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.orm.util import LoaderCriteriaOption
 
 from service.errors import Overloaded
 from service.settings import Settings
@@ -26,6 +28,21 @@ _SQLITE_TROUBLE = {
     "database or disk is full": "the disk of the database is full",
     "disk I/O error": "the disk of the database cannot be written",
 }
+
+
+Criteria: TypeAlias = tuple[LoaderCriteriaOption, ...]
+
+
+def restrict(session: Session, criteria: Criteria) -> Session:
+    """The session, whose every statement carries the criteria from now on, in nested selects and bulk updates too."""
+
+    def _restricted(state: ORMExecuteState) -> None:
+        if not state.is_insert and not state.is_column_load and not state.is_relationship_load:
+            state.statement = state.statement.options(*criteria)
+
+    if criteria:
+        event.listen(session, "do_orm_execute", _restricted)
+    return session
 
 
 class Database:
@@ -47,11 +64,18 @@ class Database:
                 self.url, pool_size=16, max_overflow=16, pool_timeout=LOCK_TIMEOUT_S, pool_pre_ping=True
             )
             self.reader = self.writer
+        self.criteria: Criteria = ()
+
+    def within(self, criteria: Criteria) -> Self:
+        """The same database, seen through criteria that every statement must fulfil; see `service.access.scope`."""
+        scoped = copy.copy(self)
+        scoped.criteria = criteria
+        return scoped
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction, committed on leaving; rolled back on any exception."""
-        with _translated(), Session(self.writer, expire_on_commit=False) as session:
+        with _translated(), self._session(self.writer) as session:
             session.connection()  # take the write lock now, so that a read before the first write sees no older state
             yield session
             session.commit()
@@ -59,7 +83,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent read-only snapshot (on PostgreSQL each statement its own)."""
-        with _translated(), Session(self.reader, expire_on_commit=False) as session:
+        with _translated(), self._session(self.reader) as session:
             yield session
 
     def now(self, session: Session) -> datetime:
@@ -69,6 +93,9 @@ class Database:
         moment = session.scalar(select(func.now()))
         assert isinstance(moment, datetime)
         return moment.astimezone(UTC)
+
+    def _session(self, engine: Engine) -> Session:
+        return restrict(Session(engine, expire_on_commit=False), self.criteria)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -2,7 +2,9 @@
 
 ServiceError
 ├── InvalidRequest   422  a field breaks a rule
-├── NotFound         404  no such object
+├── Unauthenticated  401  no valid access token
+├── Forbidden        403  the token's role does not allow it
+├── NotFound         404  no such object, or somebody else's
 ├── LeaseLost        409  the lease is not the trial's current one
 ├── Conflict         409  the object's state does not allow it
 ├── NoResultYet      409  nothing has finished yet
@@ -13,7 +15,7 @@ StartupError is not an answer: it ends `switchback serve` with its message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from contract.errors import ErrorCode, FieldError, Problem
@@ -29,6 +31,7 @@ class ServiceError(Exception):
     status: ClassVar[int]
     code: ClassVar[ErrorCode]
     title: ClassVar[str]
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(detail)
@@ -53,8 +56,21 @@ class InvalidRequest(ServiceError):
     status, code, title = 422, "invalid-request", "The request breaks a rule"
 
 
+class Unauthenticated(ServiceError):
+    """No valid access token."""
+
+    status, code, title = 401, "unauthenticated", "Who are you?"
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="switchback"'}
+
+
+class Forbidden(ServiceError):
+    """The token's role does not allow it."""
+
+    status, code, title = 403, "forbidden", "Not allowed"
+
+
 class NotFound(ServiceError):
-    """No such object."""
+    """No such object, or somebody else's: the two look alike."""
 
     status, code, title = 404, "not-found", "Not found"
 
@@ -89,3 +105,4 @@ class Overloaded(ServiceError):
     """The database did not answer in time."""
 
     status, code, title = 503, "overloaded", "Overloaded"
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}

@@ -2,79 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
 
 from contract.base import Scalar
 from contract.studies import StudyStatus
 from contract.trials import AttemptOutcome, Origin, TrialStatus
+from service.access.tables import AccessToken
 from service.lifecycle import STATUSES
-
-BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only for INTEGER PRIMARY KEY
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC time; SQLite, which knows no time zones, stores it without."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times; hand SQLite naive UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"times must carry a time zone, got {value}")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give an aware UTC time back."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Base(DeclarativeBase):
-    """Names every constraint, so that migrations can."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own class-level hook
-        datetime: UtcDateTime,
-        dict[str, Any]: JSON,
-        dict[str, float]: JSON,
-        dict[str, Scalar]: JSON,
-        list[str]: JSON,
-        StudyStatus: String(16),
-        TrialStatus: String(16),
-        AttemptOutcome: String(16),
-        Origin: String(16),
-    }
+from service.mapping import Base, BigId
 
 
 class Study(Base):
@@ -82,6 +21,7 @@ class Study(Base):
 
     __tablename__ = "studies"
     __table_args__ = (
+        Index("ix_studies_project", "project", "id"),
         CheckConstraint("status in ('running', 'complete', 'stopped', 'failed')", name="status"),
         CheckConstraint("(status = 'running') = (finished_at is null)", name="finished"),
         Index(
@@ -94,6 +34,7 @@ class Study(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     name: Mapped[str] = mapped_column(String(120))
+    project: Mapped[str] = mapped_column(String(64), server_default="default")
     status: Mapped[StudyStatus]
     reason: Mapped[str | None]
     definition: Mapped[dict[str, Any]]  # a CreateStudy as JSON: a document of many shapes
@@ -197,11 +138,12 @@ class Point(Base):
 
 
 class Worker(Base):
-    """A worker process as last heard of."""
+    """A worker process as last heard of, and by which access token, if the service asks for one."""
 
     __tablename__ = "workers"
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    token_id: Mapped[int | None] = mapped_column(ForeignKey(AccessToken.id))
     name: Mapped[str] = mapped_column(String(120))
     device: Mapped[str] = mapped_column(String(120))
     version: Mapped[str] = mapped_column(String(40))

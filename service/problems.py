@@ -31,7 +31,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ServiceError)
     def _service_error(request: Request, error: ServiceError) -> JSONResponse:
-        return answer(error.problem(), {"Retry-After": "1"} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else None)
+        return answer(error.problem(), dict(error.headers))
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -28,7 +28,7 @@ from contract.leases import (
 from contract.studies import CreateStudy
 from contract.trials import AttemptOutcome, TrialSpec, TrialStatus
 from schedules import from_dict
-from service.errors import LeaseLost
+from service.errors import Conflict, LeaseLost
 from service.lifecycle import Move
 from service.models import Attempt, Point, Pulse, Study, Trial, Worker
 from service.moves import OUTCOMES, Moved, extend_all, hashed, holds, lease, move, renew
@@ -37,9 +37,14 @@ from service.search.space import task_with
 _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge", "pruned": "prune"}
 
 
-def claim(session: Session, request: ClaimRequest, *, now: datetime, ttl_s: float) -> list[Lease]:
-    """Lease up to `max_trials` trials. The same token again returns the leases it holds: a lost answer is no loss."""
-    see_worker(session, request.worker, now=now)
+def claim(
+    session: Session, request: ClaimRequest, *, now: datetime, ttl_s: float, access: int | None = None
+) -> list[Lease]:
+    """Lease up to `max_trials` trials. The same token again returns the leases it holds: a lost answer is no loss.
+
+    `access` is the id of the access token the worker came with.
+    """
+    see_worker(session, request.worker, now=now, access=access)
     expires = now + timedelta(seconds=ttl_s)
     held = renew(session, _held_by(session, request), expires=expires)
     if held:
@@ -56,11 +61,16 @@ def claim(session: Session, request: ClaimRequest, *, now: datetime, ttl_s: floa
     return _leases(session, claimed, ttl_s)
 
 
-def see_worker(session: Session, worker: WorkerInfo, *, now: datetime) -> None:
-    """Note that a worker is alive and what it can train."""
-    row = {**worker.model_dump(), "last_seen_at": now}
+def see_worker(session: Session, worker: WorkerInfo, *, now: datetime, access: int | None) -> None:
+    """Note that a worker is alive and what it can train. One that came with another token is not to be overwritten."""
+    row = {**worker.model_dump(), "last_seen_at": now, "token_id": access}
     statement = _insert(session)(Worker).values(row)
-    session.execute(statement.on_conflict_do_update(index_elements=[Worker.id], set_=row))
+    own = Worker.token_id.is_not_distinct_from(access)
+    seen = session.execute(
+        statement.on_conflict_do_update(index_elements=[Worker.id], set_=row, where=own).returning(Worker.id)
+    )
+    if seen.first() is None:
+        raise Conflict(f"worker.id: must be this worker's own, got {worker.id!r}, which came with another access token")
 
 
 def heartbeat(session: Session, request: HeartbeatRequest, *, now: datetime, ttl_s: float) -> list[LeaseState]:

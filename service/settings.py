@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -10,13 +11,15 @@ from sqlalchemy.exc import ArgumentError
 DEFAULT_DATABASE = "sqlite:///switchback.db"
 DEFAULT_PORT = 8765
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+Auth: TypeAlias = Literal["auto", "tokens", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Durations in seconds. A lease lives `lease_ttl_s` from claim or heartbeat; the sweep requeues expired ones.
 
-    `hosts` are the names the service may be called by.
+    `hosts` are the names the service may be called by. `auth`: whether requests need an access token; `auto` when the
+    database has ever had one.
     """
 
     database: str = DEFAULT_DATABASE
@@ -24,9 +27,12 @@ class Settings:
     sweep_s: float = 5.0
     idle_retry_s: float = 1.0
     hosts: tuple[str, ...] = LOOPBACK
+    auth: Auth = "auto"
 
     def __post_init__(self) -> None:
         _ = self.url
+        if self.auth not in get_args(Auth):
+            raise ValueError(f"auth: must be one of {', '.join(get_args(Auth))}, got {self.auth!r}")
         for name in ("lease_ttl_s", "sweep_s", "idle_retry_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be > 0 seconds, got {getattr(self, name)}")

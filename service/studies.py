@@ -35,12 +35,13 @@ def refusing() -> Iterator[None]:
         raise InvalidRequest(str(error), [broken]) from error
 
 
-def create(session: Session, definition: CreateStudy, *, now: datetime) -> int:
+def create(session: Session, definition: CreateStudy, *, project: str = "default", now: datetime) -> int:
     """Store a study with its first trials; its id."""
     with refusing():
         strategy = strategy_for(definition)
     study = Study(
         name=definition.name,
+        project=project,
         status="running",
         definition=definition.model_dump(mode="json"),
         task_key=definition.task.key,
@@ -129,6 +130,7 @@ def views(session: Session, studies: Sequence[Study], *, now: datetime, live: ti
     return [
         StudyView(
             id=study.id,
+            project=study.project,
             status=study.status,
             reason=study.reason,
             waiting=_waiting(session, study, counts[study.id], now=now, live=live),

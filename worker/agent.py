@@ -107,6 +107,7 @@ class Agent:
                     self._work(reply.leases, token, pulse, outbox)
                 elif reply is not None:
                     idle_since = self._idle(idle_since, reply.retry_after_s)
+            self._flush(outbox)
             return outbox.pending
 
     def _done(self) -> bool:
@@ -173,12 +174,15 @@ class Agent:
         if self._cut:
             shift.steering.drop_all()
         shift.train(self._check_leases)
-        self._flush(outbox)
         self._shift = None
         self.trials += len(leases)
-        for ref in shift.leases.values():
-            pulse.drop(ref)
-            self._holdings.forget(ref)
+
+        def settled() -> None:
+            for ref in shift.leases.values():
+                pulse.drop(ref)
+                self._holdings.forget(ref)
+
+        outbox.put(settled)
 
     def _flush(self, outbox: Outbox) -> None:
         """Wait until the service knows how the trials ended; a worker that has to go gives up after PARTING_S."""

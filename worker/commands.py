@@ -55,8 +55,11 @@ OnlyOption = Annotated[
 ListOption = Annotated[bool, typer.Option("--list-tasks", help="Print what can be trained here, and end.")]
 PathArgument = Annotated[str, typer.Argument(metavar="MODULE:NAME", help="The task, as for worker --task.")]
 EngineOption = Annotated[
-    Literal["auto", "solo", "lanes"],
-    typer.Option("--engine", help="solo: one trial at a time; auto, lanes: as one batched model what can be (new)."),
+    Literal["auto", "solo", "lanes", "tree"],
+    typer.Option(
+        "--engine",
+        help="solo: one trial at a time; lanes: as one batched model what can be; tree, auto: and shared steps once.",
+    ),
 ]
 LanesOption = Annotated[
     int | None, typer.Option("--lanes", min=1, max=1024, help="Trials trained together; left out, the device decides.")
@@ -173,6 +176,7 @@ def _engine(name: EngineName, device: str | None, lanes: int | None, threads: in
     if chosen.type == "cpu":
         memory.keep_freed()
     torch.set_num_threads(threads)
+    torch.optim.SGD([torch.zeros(1)], lr=1.0)  # torch loads its compiler with the first one: not under a lease
     return choice.engine(name, chosen, lanes=lanes)
 
 

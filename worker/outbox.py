@@ -45,7 +45,7 @@ class Outbox:
 
     def __init__(self, client: LeaseClient, holdings: Holdings, *, linger_s: float = LINGER_S) -> None:
         self._client, self._holdings, self._linger_s = client, holdings, linger_s
-        self._waiting: deque[TrialReport | Ending] = deque()
+        self._waiting: deque[TrialReport | Ending | Callable[[], None]] = deque()
         self._sending = 0
         self._urgent = self._closing = self._given_up = False
         self._changed = threading.Condition()
@@ -63,8 +63,11 @@ class Outbox:
         """Whether `put` should wait; it never refuses."""
         return self.pending >= CAPACITY
 
-    def put(self, message: TrialReport | Ending) -> None:
-        """Send this after all that was put before; an ending goes out at once, and what waits before it too."""
+    def put(self, message: TrialReport | Ending | Callable[[], None]) -> None:
+        """Send this after all that was put before; an ending goes out at once, and what waits before it too.
+
+        A callable is called, in the outbox's thread, once all before it has arrived or been discarded.
+        """
         with self._changed:
             self._waiting.append(message)
             self._urgent = self._urgent or not isinstance(message, TrialReport)
@@ -86,16 +89,19 @@ class Outbox:
 
     def _run(self) -> None:
         while batch := self._take():
-            if isinstance(batch[0], TrialReport):
-                self._deliver([item for item in batch if isinstance(item, TrialReport)])
-            else:
-                self._deliver_ending(batch[0])
+            match batch[0]:
+                case TrialReport():
+                    self._deliver([item for item in batch if isinstance(item, TrialReport)])
+                case Completion() | Failure() | Release() as ending:
+                    self._deliver_ending(ending)
+                case call:
+                    call()
             with self._changed:
                 self._sending = len(batch) if self._given_up else 0
                 self._changed.notify_all()
 
-    def _take(self) -> list[TrialReport | Ending]:
-        """The reports at the head, as many as one batch may hold, or one ending; empty when closing."""
+    def _take(self) -> list[TrialReport | Ending | Callable[[], None]]:
+        """The reports at the head, as many as one batch may hold, or one other message; empty when closing."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting)
             self._changed.wait_for(self._ready, timeout=self._linger_s)

@@ -25,16 +25,14 @@ def figures(outcome: Outcome) -> list[Figure]:
     others = ", ".join(f"{name} {count}" for name, count in sorted(done.items()) if name != "service killed")
     said = f"{outcome.said('ok')} ok, {outcome.said('unknown')} unknown, {outcome.said('overloaded')} overloaded"
     trials, seconds = len(outcome.state.trials), f"{outcome.seconds:.0f} s"
-    stale = outcome.said("stale")
+    stale = f"{outcome.said('stale')} stale in all"
     odd = sum(code is None for code in outcome.drains)
     return [
         Figure("SIGKILLs of the service", done["service killed"], f">= {plan.kills}", restart),
         Figure("acknowledged writes lost", outcome.broken("lost"), "<= 0", f"{reports} reports acknowledged; {said}"),
         Figure("trials or studies stuck", outcome.broken("stuck"), "<= 0", f"{trials} trials, {seconds}"),
         Figure("doubled", outcome.broken("doubled", "numbered"), "<= 0", "results, owners, seconds, attempts"),
-        Figure(
-            "zombie writes tried", refused + accepted, f">= {5 * plan.kills}", f"{outcome.said('stale')} stale in all"
-        ),
+        Figure("zombie writes tried", refused + accepted, f">= {5 * plan.kills}", stale),
         Figure("zombie writes accepted", accepted + outcome.broken("fence", "terminal"), "<= 0"),
         Figure("ends refused that stand", outcome.broken("idempotent"), "<= 0"),
         Figure("leases lost before their time", outcome.broken("held"), "<= 0"),

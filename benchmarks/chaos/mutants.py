@@ -50,7 +50,7 @@ def acknowledge_before_commit() -> None:
 
     @contextmanager
     def write(self: database.Database) -> Iterator[Session]:
-        session = Session(self.writer, expire_on_commit=False)
+        session = self._session(self.writer)
         try:
             session.connection()
             yield session

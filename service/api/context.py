@@ -1,13 +1,15 @@
-"""What an endpoint is given: the database, the planner and the settings of its application."""
+"""What an endpoint is given: who asks, the database as far as they may see it, the planner and the settings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Path, Query, Request
 
+from service.access.roles import OWNER, Principal
+from service.access.scope import criteria
 from service.database import Database
 from service.planner import Planner
 from service.settings import Settings
@@ -20,6 +22,7 @@ class Context:
     database: Database
     planner: Planner
     settings: Settings
+    who: Principal = OWNER
 
     @property
     def live(self) -> timedelta:
@@ -30,7 +33,10 @@ class Context:
 def _context(request: Request) -> Context:
     context = request.app.state.context
     assert isinstance(context, Context)
-    return context
+    who = request.state.who
+    if who.projects is None:
+        return replace(context, who=who)
+    return replace(context, who=who, database=context.database.within(criteria(who.projects)))
 
 
 Ctx: TypeAlias = Annotated[Context, Depends(_context)]

@@ -6,11 +6,12 @@ from fastapi import APIRouter
 from sqlalchemy import text
 
 from contract.pages import Health
+from service.access.gate import PUBLIC, GatedRoute
 from service.api.context import Ctx
 from service.migrate import revision
 from service.version import VERSION
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=GatedRoute, dependencies=[PUBLIC])
 
 
 @router.get("/healthz")

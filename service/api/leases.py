@@ -17,9 +17,10 @@ from contract.leases import (
     ReportReply,
 )
 from service import planner, queue
+from service.access.gate import WORK, GatedRoute
 from service.api.context import Ctx
 
-router = APIRouter(prefix="/leases", tags=["worker protocol"])
+router = APIRouter(prefix="/leases", tags=["worker protocol"], route_class=GatedRoute, dependencies=[WORK])
 
 
 @router.post("/claim")
@@ -28,9 +29,9 @@ def claim(body: ClaimRequest, ctx: Ctx) -> ClaimReply:
     ttl_s = ctx.settings.lease_ttl_s
     with ctx.database.write() as session:
         now = ctx.database.now(session)
-        leases = queue.claim(session, body, now=now, ttl_s=ttl_s)
+        leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=ctx.who.token_id)
         if not leases and planner.fill_dry(session, ctx.database, body.worker.tasks):
-            leases = queue.claim(session, body, now=now, ttl_s=ttl_s)
+            leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=ctx.who.token_id)
     if leases:
         ctx.planner.wake()
     return ClaimReply(leases=leases, retry_after_s=0.0 if leases else ctx.settings.idle_retry_s)

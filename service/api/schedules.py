@@ -12,10 +12,11 @@ from schedules.presets import REGISTRY, Preset
 from schedules.svg import svg
 from schedules.traces import Curve
 from service import results
+from service.access.gate import READ, SUBMIT, GatedRoute
 from service.api.context import Ctx, Id
 from service.errors import InvalidRequest, NotFound
 
-router = APIRouter(tags=["schedules"])
+router = APIRouter(tags=["schedules"], route_class=GatedRoute)
 SVG = {"content": {"image/svg+xml": {}}, "description": "The drawing"}
 
 
@@ -25,13 +26,13 @@ class SvgResponse(Response):
     media_type = "image/svg+xml"
 
 
-@router.get("/schedules")
+@router.get("/schedules", dependencies=[READ])
 def list_schedules() -> Page[PresetView]:
     """Every schedule family a study can name, with formula, source, parameters and default search ranges."""
     return Page(items=[_view(preset) for preset in REGISTRY.values()], next=None)
 
 
-@router.get("/schedules/{name}")
+@router.get("/schedules/{name}", dependencies=[READ])
 def get_schedule(name: str) -> PresetView:
     """One schedule family."""
     preset = REGISTRY.get(name)
@@ -40,7 +41,7 @@ def get_schedule(name: str) -> PresetView:
     return _view(preset)
 
 
-@router.post("/drawings", response_class=SvgResponse, responses={200: SVG})
+@router.post("/drawings", dependencies=[SUBMIT], response_class=SvgResponse, responses={200: SVG})
 def draw_schedules(body: DrawSchedules) -> SvgResponse:
     """Draw schedules on one plot; momentum below, where one drives it.
 
@@ -58,7 +59,7 @@ def draw_schedules(body: DrawSchedules) -> SvgResponse:
         raise _invalid(error.argument, error) from error
 
 
-@router.get("/trials/{trial_id}/schedule.svg", response_class=SvgResponse, responses={200: SVG})
+@router.get("/trials/{trial_id}/schedule.svg", dependencies=[READ], response_class=SvgResponse, responses={200: SVG})
 def draw_trial(trial_id: Id, ctx: Ctx, log: bool = False) -> SvgResponse:
     """The rate a trial uses over its horizon; of a schedule that answers to a metric, the rate used so far."""
     with ctx.database.read() as session:

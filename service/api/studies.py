@@ -10,24 +10,27 @@ from contract.pages import Page, Preview
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus
 from service import results, studies
+from service.access.gate import READ, SUBMIT, GatedRoute
+from service.access.scope import project_for
 from service.api.context import Context, Ctx, Cursor, Id, Limit, Points
 from service.errors import InvalidRequest
 from service.search.preview import preview
 
-router = APIRouter(tags=["studies"])
+router = APIRouter(tags=["studies"], route_class=GatedRoute)
 
 
-@router.post("/studies", status_code=201)
+@router.post("/studies", status_code=201, dependencies=[SUBMIT])
 def create_study(body: CreateStudy, ctx: Ctx, response: Response) -> StudyView:
     """Submit a study. Its first trials are queued before this answers."""
+    project = project_for(ctx.who, body.project)
     with ctx.database.write() as session:
-        study_id = studies.create(session, body, now=ctx.database.now(session))
+        study_id = studies.create(session, body, project=project, now=ctx.database.now(session))
     ctx.planner.wake()
     response.headers["Location"] = f"/api/v1/studies/{study_id}"
     return _view(ctx, study_id)
 
 
-@router.get("/studies")
+@router.get("/studies", dependencies=[READ])
 def list_studies(ctx: Ctx, limit: Limit = 50, cursor: Cursor = None) -> Page[StudyView]:
     """Studies, newest first."""
     with ctx.database.read() as session:
@@ -36,13 +39,13 @@ def list_studies(ctx: Ctx, limit: Limit = 50, cursor: Cursor = None) -> Page[Stu
     return Page(items=items, next=str(rows[-1].id) if len(rows) == limit else None)
 
 
-@router.get("/studies/{study_id}")
+@router.get("/studies/{study_id}", dependencies=[READ])
 def get_study(study_id: Id, ctx: Ctx) -> StudyView:
     """A study as it stands."""
     return _view(ctx, study_id)
 
 
-@router.post("/studies/{study_id}/stop")
+@router.post("/studies/{study_id}/stop", dependencies=[SUBMIT])
 def stop_study(study_id: Id, ctx: Ctx) -> StudyView:
     """End a study early. Results so far stay; queued trials are cancelled, running ones told to stop."""
     with ctx.database.write() as session:
@@ -50,14 +53,14 @@ def stop_study(study_id: Id, ctx: Ctx) -> StudyView:
     return _view(ctx, study_id)
 
 
-@router.get("/studies/{study_id}/leaderboard")
+@router.get("/studies/{study_id}/leaderboard", dependencies=[READ])
 def get_leaderboard(study_id: Id, ctx: Ctx, limit: Limit = 50) -> Page[LeaderboardEntry]:
     """Configurations, best first."""
     with ctx.database.read() as session:
         return Page(items=studies.leaderboard(session, studies.get(session, study_id), limit=limit), next=None)
 
 
-@router.get("/studies/{study_id}/trials")
+@router.get("/studies/{study_id}/trials", dependencies=[READ])
 def list_trials(
     study_id: Id, ctx: Ctx, limit: Limit = 100, cursor: Cursor = None, status: TrialStatus | None = None
 ) -> Page[TrialRow]:
@@ -67,14 +70,14 @@ def list_trials(
     return Page(items=rows, next=str(rows[-1].number) if len(rows) == limit else None)
 
 
-@router.get("/studies/{study_id}/best")
+@router.get("/studies/{study_id}/best", dependencies=[READ])
 def get_best(study_id: Id, ctx: Ctx) -> BestView:
     """The winner so far: schedule, metrics, and PyTorch code to use it."""
     with ctx.database.read() as session:
         return results.best(session, study_id)
 
 
-@router.get("/studies/{study_id}/curves")
+@router.get("/studies/{study_id}/curves", dependencies=[READ])
 def get_curves(
     study_id: Id,
     ctx: Ctx,
@@ -86,14 +89,14 @@ def get_curves(
         return results.curves(session, study_id, trial_ids=_ids(trials), points=points)
 
 
-@router.get("/studies/{study_id}/range-test")
+@router.get("/studies/{study_id}/range-test", dependencies=[READ])
 def get_range_test(study_id: Id, ctx: Ctx) -> RangeTestView:
     """The reading of a range test."""
     with ctx.database.read() as session:
         return results.range_test(session, study_id)
 
 
-@router.post("/previews")
+@router.post("/previews", dependencies=[SUBMIT])
 def create_preview(body: CreateStudy, limit: Limit = 24) -> Preview:
     """The first trials a study would run, without storing or running any."""
     with studies.refusing():

@@ -8,10 +8,11 @@ from sqlalchemy import select
 from contract.pages import Page, WorkerView
 from contract.trials import Curves, TrialView
 from service import results
+from service.access.gate import READ, GatedRoute
 from service.api.context import Ctx, Id, Limit, Points
 from service.models import Trial, Worker
 
-router = APIRouter(tags=["trials"])
+router = APIRouter(tags=["trials"], route_class=GatedRoute, dependencies=[READ])
 
 
 @router.get("/trials/{trial_id}")

@@ -1,12 +1,14 @@
 """How trials are trained: the engine interface, its jobs and events, and the engines."""
 
 from worker.engine.engine import Engine, Steering
-from worker.engine.events import Diverged, Dropped, Event, Failed, Finished, Points, Started
+from worker.engine.events import Checkpointed, Diverged, Dropped, Event, Failed, Finished, Points, Started
 from worker.engine.job import Job, OptimizerNumbers
-from worker.engine.lanes import Lanes
+from worker.engine.lanes import Lanes, Tree
+from worker.engine.snapshot import Snapshot, UnfitError
 from worker.engine.solo import Solo
 
 __all__ = [
+    "Checkpointed",
     "Diverged",
     "Dropped",
     "Engine",
@@ -17,7 +19,10 @@ __all__ = [
     "Lanes",
     "OptimizerNumbers",
     "Points",
+    "Snapshot",
     "Solo",
     "Started",
     "Steering",
+    "Tree",
+    "UnfitError",
 ]

@@ -7,16 +7,16 @@ from typing import Literal, TypeAlias
 import torch
 
 from worker.engine.engine import Engine
-from worker.engine.lanes import Lanes
+from worker.engine.lanes import Lanes, Tree
 from worker.engine.solo import Solo
 
-EngineName: TypeAlias = Literal["auto", "solo", "lanes"]
+EngineName: TypeAlias = Literal["auto", "solo", "lanes", "tree"]
 
 
 def engine(name: EngineName, device: torch.device, *, lanes: int | None = None) -> Engine:
-    """`auto` is lanes, which trains alone what cannot be one. Raises ValueError for lanes of an engine without any."""
+    """`auto` is tree, which trains alone what cannot be one. Raises ValueError for lanes of an engine without any."""
     if name == "solo":
         if lanes is not None:
             raise ValueError(f"lanes: the engine solo trains one trial at a time, got {lanes}")
         return Solo(device)
-    return Lanes(device, lanes=lanes)
+    return Lanes(device, lanes=lanes) if name == "lanes" else Tree(device, lanes=lanes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Set
 from typing import Protocol
 
 import torch
@@ -17,8 +18,11 @@ class Steering:
     `polls` grows with every update an engine makes, so that a watcher can tell training from a hang.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, checkpoint_every_s: float = 0.0) -> None:
+        """A snapshot of each job every so many seconds, and one of each when all are dropped; 0: none at all."""
         self.polls = 0
+        self._every_s = checkpoint_every_s
+        self._checkpointed_at: dict[int, float] = {}
         self._dropped: set[int] = set()
         self._all = False
 
@@ -27,13 +31,29 @@ class Steering:
         self._dropped.add(job)
 
     def drop_all(self) -> None:
-        """Train nothing further, and take no more jobs."""
+        """Train nothing further, after a last snapshot, and take no more jobs."""
         self._all = True
+
+    def checkpoint_due(self, job: int) -> bool:
+        """Whether a snapshot is to be taken; asked by engines before each update."""
+        if not self._every_s or job in self._dropped:
+            return False
+        now = time.monotonic()
+        return self._all or now - self._checkpointed_at.setdefault(job, now) >= self._every_s
+
+    def checkpointed(self, job: int) -> None:
+        """The snapshot that was due has been taken."""
+        self._checkpointed_at[job] = time.monotonic()
 
     def dropped(self, job: int) -> bool:
         """Asked by engines before each update."""
         self.polls += 1
         return self._all or job in self._dropped
+
+    def any_dropped(self, jobs: Set[int]) -> bool:
+        """The same of several at once."""
+        self.polls += 1
+        return self._all or not self._dropped.isdisjoint(jobs)
 
 
 class Engine(Protocol):
@@ -51,7 +71,7 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many jobs it trains at a time."""
+        """How many jobs it can make use of at a time."""
         ...
 
     def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:

@@ -1,7 +1,8 @@
 """What an engine says while it trains.
 
-Of each job: first `Started`, then `Points` in order of step, then exactly one of `Finished`, `Diverged`, `Failed` and
-`Dropped`. A job that never starts has `Failed` or `Dropped` alone. Events of different jobs may interleave.
+Of each job: first `Started`, then `Points` and `Checkpointed` in order of step, then exactly one of `Finished`,
+`Diverged`, `Failed` and `Dropped`. A job that never starts has `Failed` or `Dropped` alone. Events of different jobs
+may interleave.
 """
 
 from __future__ import annotations
@@ -10,15 +11,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from worker.engine.snapshot import Snapshot
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The job's horizon is known, and which engine trains it; no update has been made."""
+    """The job's horizon is known, and which engine trains it; no update has been made.
+
+    `resumed_from` is the step of the snapshot it continues from; None when it begins anew.
+    """
 
     job: int
     total_steps: int
     steps_per_epoch: int
     engine: str
+    resumed_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,15 @@ class Points:
     job: int
     step: int
     values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """What a later job with this snapshot as `resume` continues from; all points up to its step have been said."""
+
+    job: int
+    step: int
+    snapshot: Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +87,5 @@ class Dropped:
     device_seconds: float
 
 
-Event: TypeAlias = Started | Points | Finished | Diverged | Failed | Dropped
+Event: TypeAlias = Started | Points | Checkpointed | Finished | Diverged | Failed | Dropped
 """Everything an engine can say."""

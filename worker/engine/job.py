@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from typing import Literal
 
-from schedules import AnySchedule
+from schedules import AnySchedule, to_dict
+from worker.engine.snapshot import Snapshot
 from worker.tasks import Task
 
 
@@ -27,7 +30,7 @@ class Job:
     """A trial to train: its curve is a function of this value (`id` apart) and of nothing else.
 
     Exactly one of `epochs` and `steps` is given. `report_every` counts steps between training losses; 0 gives at most
-    100 of them, and one at each epoch end.
+    100 of them, and one at each epoch end. `resume` continues where the snapshot was taken, with the points after it.
     """
 
     id: int
@@ -40,6 +43,14 @@ class Job:
     steps: int | None = None
     seed: int = 0
     report_every: int = 0
+    resume: Snapshot | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for jobs with the same curve and points, in every process."""
+        numbers = (self.batch_size, self.label_smoothing, self.epochs, self.steps, self.seed, self.report_every)
+        text = json.dumps([self.task.key, to_dict(self.schedule), asdict(self.optimizer), numbers], sort_keys=True)
+        return sha256(text.encode()).hexdigest()
 
     @property
     def needs_metric(self) -> bool:

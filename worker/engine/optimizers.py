@@ -1,13 +1,14 @@
-"""The optimizers of `torch.optim` that a trial can name, and how a schedule sets their rate and momentum."""
+"""The optimizers of `torch.optim` that a trial can name, how a schedule sets rate and momentum, and what they keep."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
 from worker.engine.job import OptimizerNumbers
+from worker.engine.snapshot import UnfitError
 
 
 def build(numbers: OptimizerNumbers, parameters: Iterable[nn.Parameter], *, lr: float, momentum: float) -> Optimizer:
@@ -23,6 +24,30 @@ def build(numbers: OptimizerNumbers, parameters: Iterable[nn.Parameter], *, lr: 
             return AdamW(parameters, lr, betas=betas, eps=numbers.eps, weight_decay=decay)
         case "rmsprop":
             return RMSprop(parameters, lr, alpha=numbers.alpha, eps=numbers.eps, weight_decay=decay, momentum=momentum)
+
+
+def state(optimizer: Optimizer) -> dict[str, Tensor]:
+    """What it remembers, called `<number of the parameter>.<name>`."""
+    found: dict[str, Tensor] = {}
+    for number, remembered in optimizer.state_dict()["state"].items():
+        for name, value in remembered.items():
+            if not isinstance(value, Tensor):
+                raise TypeError(f"optimizer: its state must be tensors to be kept, got {type(value).__name__} {name!r}")
+            found[f"{number}.{name}"] = value
+    return found
+
+
+def restore(optimizer: Optimizer, saved: Mapping[str, Tensor]) -> None:
+    """Continue from a `state`. Raises UnfitError when it is not one of these parameters."""
+    here = optimizer.state_dict()["param_groups"]
+    parameters = {str(number): one for number, one in enumerate(p for g in optimizer.param_groups for p in g["params"])}
+    remembered: dict[int, dict[str, Tensor]] = {}
+    for key, value in saved.items():
+        number, _, name = key.partition(".")
+        if number not in parameters or (value.dim() and value.shape != parameters[number].shape):
+            raise UnfitError(f"the optimizer's {key} has the shape {list(value.shape)}, unlike its parameter here")
+        remembered.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({"state": remembered, "param_groups": here})
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

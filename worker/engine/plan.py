@@ -32,13 +32,17 @@ class Horizon:
     steps_per_epoch: int
     report_every: int
 
-    def stops(self) -> Iterator[int]:
-        """The steps after which something is reported: every `report_every`, each epoch's end, and the last one."""
-        step = 0
+    def stop_after(self, step: int) -> int:
+        """The next of `stops` behind `step`."""
+        after_report = step - step % self.report_every + self.report_every
+        after_epoch = step - step % self.steps_per_epoch + self.steps_per_epoch
+        return min(after_report, after_epoch, self.total_steps)
+
+    def stops(self, *, after: int = 0) -> Iterator[int]:
+        """The steps behind `after` at which something is reported: every `report_every`, epochs' ends, the last one."""
+        step = after
         while step < self.total_steps:
-            after_report = step - step % self.report_every + self.report_every
-            after_epoch = step - step % self.steps_per_epoch + self.steps_per_epoch
-            step = min(after_report, after_epoch, self.total_steps)
+            step = self.stop_after(step)
             yield step
 
     def validates(self, step: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -16,6 +16,16 @@ class RandomStream:
         self._device = device
         self._seed = seed
         self._states: list[Tensor] | None = None
+
+    @property
+    def states(self) -> dict[str, Tensor]:
+        """Where it stands, once it has been active: by number, that of the CPU first."""
+        assert self._states is not None
+        return {str(number): state for number, state in enumerate(self._states)}
+
+    @states.setter
+    def states(self, states: Mapping[str, Tensor]) -> None:
+        self._states = [states[str(number)] for number in range(len(states))]
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
-from schedules import BoundFeedback, Feedback, Schedule
+from schedules import BoundFeedback, Feedback, Schedule, ScheduleError
 from worker.engine.job import Job
 from worker.engine.plan import Horizon, Plan, PlanError, tabulate
+from worker.engine.snapshot import Json, UnfitError
 
 OBSERVED = "val_loss"
 """What a schedule that answers to a metric is told at each epoch's end, whatever the study optimises: every task has
@@ -33,6 +34,14 @@ class Rates(Protocol):
         """What nobody knows but from a report: `lr`, the rate of the last of the `step` updates made."""
         ...
 
+    @property
+    def state(self) -> Json:
+        """What observations have made of it, None where they change nothing; set to continue from there."""
+        ...
+
+    @state.setter
+    def state(self, state: Json) -> None: ...
+
 
 class Table:
     """See `Rates`: the rates of a schedule that is a function of the step."""
@@ -53,6 +62,15 @@ class Table:
     def told(self, step: int) -> dict[str, float]:
         return {}
 
+    @property
+    def state(self) -> Json:
+        return None
+
+    @state.setter
+    def state(self, state: Json) -> None:
+        if state is not None:
+            raise UnfitError("its rates answered to a metric, and here are a function of the step")
+
 
 class Answering:
     """See `Rates`: the rates of a schedule that answers to `OBSERVED`."""
@@ -72,6 +90,19 @@ class Answering:
 
     def told(self, step: int) -> dict[str, float]:
         return {"lr": self._bound.lr(step - 1)}
+
+    @property
+    def state(self) -> Json:
+        return cast("Json", self._bound.state)
+
+    @state.setter
+    def state(self, state: Json) -> None:
+        if not isinstance(state, dict):
+            raise UnfitError("its rates were a function of the step, and here answer to a metric")
+        try:
+            self._bound.restore(state)
+        except ScheduleError as error:
+            raise UnfitError(str(error)) from error
 
 
 def rates(job: Job, horizon: Horizon) -> Rates:

@@ -12,8 +12,9 @@ import torch
 from worker.engine import divergence
 from worker.engine.engine import Steering
 from worker.engine.errors import describe
-from worker.engine.events import Diverged, Dropped, Event, Failed, Finished, Points, Started
+from worker.engine.events import Checkpointed, Diverged, Dropped, Event, Failed, Finished, Points, Started
 from worker.engine.job import Job
+from worker.engine.snapshot import UnfitError
 from worker.engine.training import Training
 from worker.tasks import resident
 
@@ -45,14 +46,20 @@ class Solo:
     def _train(self, job: Job, steering: Steering, watch: _Watch) -> Iterator[Event]:
         resident(job.task, self.device, self._dtype)  # loaded once for all trials, so none of them is charged for it
         with watch.running():
-            training = Training(job, self.device, lambda: not steering.dropped(job.id), dtype=self._dtype)
+            training = self._begun(job, steering)
         horizon, told = training.horizon, training.rates.told
-        yield Started(job.id, horizon.total_steps, horizon.steps_per_epoch, self.name)
+        yield Started(job.id, horizon.total_steps, horizon.steps_per_epoch, self.name, training.step or None)
         values: dict[str, float] = {}
-        for stop in horizon.stops():
+        for stop in horizon.stops(after=training.step):
+            while not _advanced(training, stop, watch):
+                if training.checkpoint_due:
+                    with watch.running():
+                        snapshot = training.snapshot()
+                    yield Checkpointed(job.id, training.step, snapshot)
+                if steering.dropped(job.id):
+                    yield Dropped(job.id, training.step, watch.seconds)
+                    return
             with watch.running():
-                if not training.advance(stop):
-                    break
                 rate = told(stop)
                 values, reason = _look(training)
             if finite := divergence.finite(values):
@@ -60,12 +67,26 @@ class Solo:
             if reason is not None:
                 yield Diverged(job.id, stop, reason, watch.seconds)
                 return
-        if training.step < horizon.total_steps:
-            yield Dropped(job.id, training.step, watch.seconds)
-            return
         with watch.running():
             metrics = values | {"train_loss": training.epoch_loss()} | training.test()
         yield Finished(job.id, metrics, training.step, watch.seconds)
+
+    def _begun(self, job: Job, steering: Steering) -> Training:
+        """The job before its next update: the one after its snapshot, if it has one that fits."""
+        training = Training(job, self.device, steering, dtype=self._dtype)
+        if job.resume is None:
+            return training
+        try:
+            training.restore(job.resume)
+        except UnfitError as reason:
+            logger.warning("trial %d is trained from its beginning: its checkpoint does not fit: %s", job.id, reason)
+            return Training(job, self.device, steering, dtype=self._dtype)
+        return training
+
+
+def _advanced(training: Training, stop: int, watch: _Watch) -> bool:
+    with watch.running():
+        return training.advance(stop)
 
 
 def _look(training: Training) -> tuple[dict[str, float], str | None]:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from worker.engine import divergence, optimizers
+from worker.engine.engine import Steering
 from worker.engine.job import Job
 from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, horizon_of
 from worker.engine.randomness import RandomStream
 from worker.engine.rates import rates
+from worker.engine.snapshot import Snapshot, UnfitError, kept, put_back
 from worker.tasks import Split, resident
 
 EVALUATION_BATCH = 2_048
+
+VERSION = 1
+"""Of solo's snapshots: it changes when what they hold does."""
 
 
 class Training:
     """One trial on one device. `step` updates have been made; the next one is update `step`."""
 
-    def __init__(
-        self, job: Job, device: torch.device, keep_on: Callable[[], bool], *, dtype: torch.dtype | None = None
-    ) -> None:
-        """`keep_on` is asked before every update; False ends the training there. `dtype`: None is the task's own."""
-        self._job, self._device, self._keep_on, self._dtype = job, device, keep_on, dtype
+    def __init__(self, job: Job, device: torch.device, steering: Steering, *, dtype: torch.dtype | None = None) -> None:
+        """`dtype`: None is the task's own."""
+        self._job, self._device, self._steering, self._dtype = job, device, steering, dtype
         self._data = resident(job.task, device, dtype)
         self.horizon = horizon_of(job, len(self._data.train))
         self.rates = rates(job, self.horizon)
@@ -39,19 +40,67 @@ class Training:
         self._first_loss = torch.zeros((), device=device, dtype=dtype)
         self._sum, self._count = torch.zeros((), device=device, dtype=dtype), 0
         self._epoch_sum, self._epoch_count = 0.0, 0
+        self._saved = 0
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether a snapshot is to be taken now, and would keep anything new."""
+        return self.step > self._saved and self._steering.checkpoint_due(self._job.id)
 
     def advance(self, stop: int) -> bool:
-        """Make the updates up to step `stop`, in the same epoch; False when `keep_on` said no before that."""
+        """Make the updates up to step `stop`, in the same epoch; False when a drop or a snapshot is due before that."""
         with self._stream.active():
             return self._update_until(stop)
+
+    def snapshot(self) -> Snapshot:
+        """All of it but what follows from the job: `restore` continues bit for bit."""
+        self._saved = self.step
+        self._steering.checkpointed(self._job.id)
+        losses = {"first": self._first_loss, "sum": self._sum}
+        return Snapshot(
+            engine="solo",
+            version=VERSION,
+            job=self._job.fingerprint,
+            device=self._device.type,
+            step=self.step,
+            tensors=kept("model", self._tensors())
+            | kept("optimizer", optimizers.state(self._optimizer))
+            | kept("random", self._stream.states)
+            | kept("loss", losses),
+            counters={
+                "count": self._count,
+                "epoch_sum": self._epoch_sum,
+                "epoch_count": self._epoch_count,
+                "rates": self.rates.state,
+            },
+        )
+
+    def restore(self, saved: Snapshot) -> None:
+        """Continue from a snapshot. Raises UnfitError when it is not one of this job, and may be of no use after."""
+        saved.check(engine="solo", version=VERSION, job=self._job.fingerprint, device=self._device)
+        if not 0 < saved.step < self.horizon.total_steps:
+            raise UnfitError(f"it was taken after {saved.step} of {self.horizon.total_steps} updates")
+        put_back(saved.part("model"), self._tensors())
+        optimizers.restore(self._optimizer, saved.part("optimizer"))
+        put_back(saved.part("loss"), {"first": self._first_loss, "sum": self._sum})
+        self._stream.states = saved.part("random")
+        self._count, self._epoch_count = int(saved.number("count")), int(saved.number("epoch_count"))
+        self._epoch_sum = saved.number("epoch_sum")
+        self.rates.state = saved.counters.get("rates")
+        self.step = self._saved = saved.step
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return dict(self._model.named_parameters()) | dict(self._model.named_buffers())
 
     def _update_until(self, stop: int) -> bool:
         job, model, optimizer, train = self._job, self._model, self._optimizer, self._data.train
         order, size = self._epoch_order(), job.batch_size
         row = self.step % self.horizon.steps_per_epoch * size
+        if row == 0:
+            self._epoch_sum, self._epoch_count = 0.0, 0
         momenta = self.rates.momentum(self.step, stop)
         for index, lr in enumerate(self.rates.lr(self.step, stop)):
-            if not self._keep_on():
+            if self._steering.dropped(job.id) or self.checkpoint_due:
                 return False
             optimizers.set_lr(optimizer, lr)
             if momenta is not None:
@@ -100,7 +149,7 @@ class Training:
         self._model.eval()
         sums: dict[str, Tensor] = {}
         for start in range(0, len(split), EVALUATION_BATCH):
-            self._keep_on()  # the answer can wait; that it was asked shows that a long evaluation is not a hang
+            self._steering.dropped(self._job.id)  # to be asked shows that a long evaluation is not a hang
             part = slice(start, start + EVALUATION_BATCH)
             measured = self._job.task.metrics(self._model(split.inputs[part]), split.targets[part])
             sums = {
@@ -115,5 +164,4 @@ class Training:
         if self._order is None or self._order[0] != epoch:
             order = epoch_order(self._job.seed, epoch, len(self._data.train))
             self._order = (epoch, order.to(self._device))
-            self._epoch_sum, self._epoch_count = 0.0, 0
         return self._order[1]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from lane_jobs import CPU, OPTIMIZERS, STEPS, alone, at_rate, curves, dropped, gap, job, lanes, train
 
-from worker.engine import Diverged, Engine, Finished, Job, Lanes, Solo, Started
+from worker.engine import Diverged, Engine, Finished, Job, Lanes, Solo, Started, Tree
 
-ENGINES: dict[str, Callable[..., Engine]] = {"solo": Solo, "lanes": Lanes}
+ENGINES: dict[str, Callable[..., Engine]] = {"solo": Solo, "lanes": Lanes, "tree": Tree}
 SCHEDULES = ["constant", "onecycle", "wsd"]
 CASES = [
     *(("mlp", optimizer, count) for optimizer in OPTIMIZERS for count in (1, 4, 32)),
@@ -111,4 +111,5 @@ def test_each_trial_says_which_engine_trains_it() -> None:
     assert {name: event.engine for name, event in said.items() if isinstance(event, Started)} == {
         "solo": "solo",
         "lanes": "lanes",
+        "tree": "lanes",
     }

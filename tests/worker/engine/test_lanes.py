@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from lane_jobs import CPU, curves, job, train
+from lane_jobs import CPU, TASKS, alone, curves, gap, job, lanes, train
 from torch import nn
 
 from schedules.presets import REGISTRY
 from worker.engine import Dropped, Failed, Finished, Job, Lanes, Started, Steering
 from worker.engine.choice import engine
 from worker.engine.lanes.admission import Admission
-from worker.engine.lanes.convert import UnsuitedError
+from worker.engine.lanes.stack import UnsuitedError
 from worker.tasks import Classification, Model
 from worker.tasks.digits import DIGITS
 from worker.tasks.models import mlp
@@ -26,8 +27,8 @@ def task(*layers: Callable[[], nn.Module]) -> Classification:
     return Classification(DIGITS, Model("mine", lambda _: nn.Sequential(*(layer() for layer in layers))))
 
 
-def admit(*layers: Callable[[], nn.Module]) -> None:
-    Admission(CPU, None).admit(job(task=task(*layers)))
+def admit(*layers: Callable[[], nn.Module], ways: tuple[str, ...] = ("layers",)) -> None:
+    Admission(CPU, None, ways).admit(job(task=task(*layers)))
 
 
 def head(inputs: int) -> tuple[Callable[[], nn.Module], ...]:
@@ -57,19 +58,28 @@ ACCEPTED: list[tuple[Callable[[], nn.Module], ...]] = [
         lambda: nn.Linear(64, 10, bias=False),
     ),
     (lambda: nn.Linear(8, 5), nn.Sigmoid, lambda: nn.Conv2d(1, 2, 3), *head(36)),
+    (lambda: nn.LayerNorm((8, 8)), lambda: nn.Conv2d(1, 4, 3), lambda: nn.GroupNorm(2, 4), *head(144)),
+    (lambda: nn.LayerNorm(8, elementwise_affine=False), nn.Flatten, lambda: nn.LayerNorm(64, bias=False), *head(64)),
 ]
 
 
+@pytest.mark.parametrize("way", ["layers", "torch.func"])
 @pytest.mark.parametrize("layers", ACCEPTED)
 def test_a_model_of_known_layers_is_admitted_once_it_equals_the_plain_one(
-    layers: tuple[Callable[[], nn.Module], ...],
+    layers: tuple[Callable[[], nn.Module], ...], way: str
 ) -> None:
-    admit(*layers)
+    admit(*layers, ways=(way,))
+
+
+@pytest.mark.parametrize("way", ["layers", "torch.func"])
+@pytest.mark.parametrize("key", ["digits/resnet20", "digits/vit_small", "stdlib_chars/gpt_small"])
+def test_every_built_in_model_is_admitted_either_way(key: str, way: str) -> None:
+    Admission(CPU, None, (way,)).admit(job(task=TASKS.task(key), batch_size=8))
 
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], ...]] = {
     "Dropout of 0.5": (nn.Flatten, lambda: nn.Dropout(0.5), lambda: nn.Linear(64, 10)),
-    "LayerNorm is no layer that this engine knows": (nn.Flatten, lambda: nn.LayerNorm(64), lambda: nn.Linear(64, 10)),
+    "Softplus is no layer that this engine knows": (nn.Flatten, nn.Softplus, lambda: nn.Linear(64, 10)),
     "Doubled is no layer": (nn.Flatten, lambda: Doubled(64, 10)),
     "padding_mode 'circular'": (lambda: nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), *head(64)),
     "without running statistics": (lambda: nn.BatchNorm2d(1, track_running_stats=False), *head(64)),
@@ -79,7 +89,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], ...]] = {
 
 
 @pytest.mark.parametrize("reason", REFUSED)
-def test_a_model_that_cannot_be_a_lane_is_refused_with_the_reason(reason: str) -> None:
+def test_what_is_no_known_layer_is_refused_with_the_reason(reason: str) -> None:
     with pytest.raises(UnsuitedError, match=reason.replace("(", r"\(")):
         admit(*REFUSED[reason])
 
@@ -87,10 +97,51 @@ def test_a_model_that_cannot_be_a_lane_is_refused_with_the_reason(reason: str) -
 def test_layers_that_share_weights_or_have_hooks_are_refused() -> None:
     shared, hooked = nn.Linear(64, 64), nn.Linear(64, 10)
     hooked.register_forward_hook(lambda *_: None)
-    with pytest.raises(UnsuitedError, match="a Linear is used 2 times"):
+    with pytest.raises(UnsuitedError, match="a Linear is used more than once"):
         admit(nn.Flatten, lambda: shared, lambda: shared, lambda: nn.Linear(64, 10))
     with pytest.raises(UnsuitedError, match="Linear has hooks"):
         admit(nn.Flatten, lambda: hooked)
+
+
+class Gated(nn.Module):
+    """A module of one's own: its forward is code, with a frozen parameter and a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(64, 20), nn.Linear(64, 20)
+        self.scale = nn.Parameter(torch.rand(20), requires_grad=False)
+        self.register_buffer("shift", torch.rand(20))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = images.flatten(1)
+        return self.scale * self.one(pixels) * self.two(pixels).sigmoid() + self.shift
+
+
+class Branching(nn.Module):
+    """A forward that looks at values, which no batched model can follow."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return values if values.mean() > 0 else -values
+
+
+class Noisy(nn.Module):
+    """A forward that draws random numbers nobody can repeat."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(values, 0.5)
+
+
+UNKNOWN: list[tuple[Callable[[], nn.Module], ...]] = [
+    (Gated, lambda: nn.Linear(20, 10)),
+    (nn.Flatten, lambda: Doubled(64, 64), nn.Softplus, *head(64)),
+    (nn.Flatten, lambda: nn.Linear(64, 64).requires_grad_(False), lambda: nn.BatchNorm1d(64), *head(64)),
+    (lambda: nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), lambda: nn.BatchNorm2d(1), *head(64)),
+]
+
+
+@pytest.mark.parametrize("layers", UNKNOWN)
+def test_any_other_module_is_batched_by_torch_func(layers: tuple[Callable[[], nn.Module], ...]) -> None:
+    admit(*layers, ways=("layers", "torch.func"))
 
 
 def test_a_model_whose_layers_tell_less_than_it_does_is_caught_by_comparison() -> None:
@@ -99,18 +150,23 @@ def test_a_model_whose_layers_tell_less_than_it_does_is_caught_by_comparison() -
         layer.forward = torch.square  # type: ignore[method-assign]  # what some users do
         return layer
 
-    with pytest.raises(UnsuitedError, match="outputs differ from the plain one's"):
+    with pytest.raises(UnsuitedError, match="differ from the plain one's"):
         admit(nn.Flatten, changed, lambda: nn.Linear(64, 10))
 
 
+@pytest.mark.parametrize(
+    ("module", "reason"), [(Branching, "data-dependent control flow"), (Noisy, "random operation")]
+)
 def test_a_model_that_cannot_be_a_lane_is_trained_by_solo_and_the_log_says_why(
-    caplog: pytest.LogCaptureFixture,
+    module: type[nn.Module], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    dropout = task(nn.Flatten, lambda: nn.Dropout(0.5), lambda: nn.Linear(64, 10))
-    events = train(Lanes(CPU), job(0, task=dropout, steps=4), job(1, steps=4))
+    plain = task(nn.Flatten, module, lambda: nn.Linear(64, 10))
+    events = train(Lanes(CPU), job(0, task=plain, steps=4), job(1, steps=4))
     assert {event.job: event.engine for event in events if isinstance(event, Started)} == {1: "solo", 2: "lanes"}
-    assert "trial 1 is trained alone: Dropout of 0.5" in caplog.text
+    assert re.search(
+        f"trial 1 is trained alone: layers: {module.__name__} is no layer.*torch.func: .*{reason}", caplog.text
+    )
 
 
 class OwnLoss(Classification):
@@ -120,14 +176,17 @@ class OwnLoss(Classification):
         return 0.5 * super().loss(outputs, targets, label_smoothing=label_smoothing)
 
 
-def test_a_loss_of_the_tasks_own_and_a_momentum_through_zero_are_left_to_solo() -> None:
+def test_a_loss_of_the_tasks_own_is_batched_and_equals_solo() -> None:
+    own = OwnLoss(DIGITS, Model("mlp", mlp))
+    given = [job(lane, task=own, steps=20, seed=lane // 2) for lane in range(3)]
+    found = lanes(*given, dtype=torch.float64)
+    assert max(gap(alone(one, torch.float64), found[one.id]) for one in given) < 1e-12
+
+
+def test_a_momentum_through_zero_is_left_to_solo() -> None:
     zero = REGISTRY["onecycle"].build(lr=0.1, low_momentum=0.0, anneal="linear")
-    given = [
-        job(0, task=OwnLoss(DIGITS, Model("mlp", mlp)), steps=4),
-        job(1, optimizer="sgd", steps=10),
-    ]
-    events = train(Lanes(CPU), given[0], replace(given[1], schedule=zero))
-    assert [event.engine for event in events if isinstance(event, Started)] == ["solo", "solo"]
+    events = train(Lanes(CPU), replace(job(1, optimizer="sgd", steps=10), schedule=zero))
+    assert [event.engine for event in events if isinstance(event, Started)] == ["solo"]
 
 
 def test_jobs_of_different_kinds_are_trained_array_by_array() -> None:
@@ -177,8 +236,8 @@ def test_the_time_of_an_array_is_shared_by_its_lanes() -> None:
 
 
 def test_the_engine_is_chosen_by_name_and_lanes_belong_to_lanes() -> None:
-    chosen = [engine(name, CPU) for name in ("auto", "lanes", "solo")]  # type: ignore[arg-type]  # literals
-    assert [(one.name, one.capacity) for one in chosen] == [("lanes", 16), ("lanes", 16), ("solo", 1)]
+    chosen = [engine(name, CPU) for name in ("auto", "tree", "lanes", "solo")]  # type: ignore[arg-type]  # literals
+    assert [(one.name, one.capacity) for one in chosen] == [("tree", 64), ("tree", 64), ("lanes", 16), ("solo", 1)]
     with pytest.raises(ValueError, match=r"^lanes: the engine solo trains one trial at a time, got 4$"):
         engine("solo", CPU, lanes=4)
 

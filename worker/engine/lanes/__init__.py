@@ -1,5 +1,5 @@
-"""The engine `lanes`: K trials trained as one batched model."""
+"""The engines `lanes` and `tree`: K trials trained as one batched model, and what they share computed once."""
 
-from worker.engine.lanes.engine import Lanes
+from worker.engine.lanes.engine import Lanes, Tree
 
-__all__ = ["Lanes"]
+__all__ = ["Lanes", "Tree"]

@@ -2,85 +2,146 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from copy import deepcopy
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from worker.engine.job import Job
-from worker.engine.lanes.convert import Stack, UnsuitedError, convert, own, shared
-from worker.engine.lanes.layers import Flow, State
-from worker.engine.lanes.row import Row, prepare
+from worker.engine.lanes import convert, functional
+from worker.engine.lanes.criterion import Criterion, criterion
+from worker.engine.lanes.flow import State, own, shared
+from worker.engine.lanes.row import Member, prepare
+from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
 from worker.engine.randomness import RandomStream
-from worker.tasks import Task, resident
+from worker.tasks import Split, Task, resident
+
+logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-9
 """Largest difference, relative to the largest value, that float64 leaves between two orders of summing."""
 
-EXAMPLES = 8
+NOTHING = 1e-3
+"""Values so far below the largest of all are what is left of sums that cancel, like the gradient of a shift before a
+normalisation; they are compared on that scale.
+"""
+
+EXAMPLES = 4
+SMOOTHING = 0.1
+
+Way: TypeAlias = Callable[[nn.Module], tuple[Stack, Weights]]
+WAYS: dict[str, Way] = {"layers": convert.convert, "torch.func": functional.convert}
+"""From a plain model to a batched one, the faster first."""
 
 
 class Admission:
     """Remembers by task what it has found out."""
 
-    def __init__(self, device: torch.device, dtype: torch.dtype | None) -> None:
-        self._device, self._dtype = device, dtype
-        self._found: dict[Task, str | None] = {}
+    def __init__(self, device: torch.device, dtype: torch.dtype | None, ways: tuple[str, ...] = tuple(WAYS)) -> None:
+        self._device, self._dtype, self._ways = device, dtype, ways
+        self._found: dict[Task, Way | UnsuitedError] = {}
 
-    def admit(self, job: Job) -> Row:
-        """The job as a row. Raises UnsuitedError with the reason, or what the job would raise under solo."""
-        row = prepare(job, resident(job.task, self._device, self._dtype))
+    def admit(self, job: Job) -> Member:
+        """The job, prepared. Raises UnsuitedError with the reason, or what the job would raise under solo."""
         if job.task not in self._found:
-            self._found[job.task] = _difference(job.task, row.stack)
-        reason = self._found[job.task]
-        if reason is not None:
-            raise UnsuitedError(reason)
-        return row
+            self._found[job.task] = self._way(job.task)
+        found = self._found[job.task]
+        if isinstance(found, UnsuitedError):
+            raise UnsuitedError(*found.args)
+        return prepare(job, resident(job.task, self._device, self._dtype), found)
+
+    def _way(self, task: Task) -> Way | UnsuitedError:
+        """The first way that gives what the plain model gives, or why there is none."""
+        reasons: dict[str, str] = {}
+        for name in self._ways:
+            try:
+                _check(task, WAYS[name])
+            except UnsuitedError as reason:
+                reasons[name] = str(reason)
+            else:
+                logger.info("%s is batched by %s%s", task.key, name, _told(reasons, "; not by "))
+                return WAYS[name]
+        return UnsuitedError(_told(reasons, ""))
 
 
-def _difference(task: Task, stack: Stack) -> str | None:
-    """How the batched model of `task` differs from the plain one; None when it does not."""
+def _told(reasons: dict[str, str], before: str) -> str:
+    return before + "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) if reasons else ""
+
+
+def _check(task: Task, way: Way) -> None:
+    """Raises UnsuitedError when the batched model of `task` cannot be made, run, or differs from the plain one."""
     cpu = torch.device("cpu")
     models: list[nn.Module] = []
     for seed in (1, 2):
         with RandomStream(seed, cpu).active():
             models.append(task.model().double().train())
-    inputs = resident(task, cpu, torch.float64).train.inputs
-    batches = inputs[:EXAMPLES], inputs[EXAMPLES : 2 * EXAMPLES]
-    if convert(models[0])[0] != stack or convert(models[1])[0] != stack:
-        return "the model has another shape each time it is made"
-    for batch in ((batches[0], batches[0]), batches):
-        mixed = shared(batch[0]) if batch[0] is batch[1] else own(torch.stack(batch))
+    stack = way(models[0])[0]
+    if way(models[1])[0] != stack:
+        raise UnsuitedError("the model has another shape each time it is made")
+    train = resident(task, cpu, torch.float64).train
+    size = min(EXAMPLES, len(train) // 2)
+    first, second = (Split(train.inputs[part], train.targets[part]) for part in _parts(size))
+    measure = criterion(task, SMOOTHING, first.targets)
+    for batches in ((first, first), (first, second)):
         for training in (True, False):
-            plain = [_plain(deepcopy(model).train(training), part) for model, part in zip(models, batch, strict=True)]
-            batched = _batched(stack, models, mixed, training=training)
-            for number, (one, other) in enumerate(zip(zip(*plain, strict=True), batched, strict=True)):
-                gap = (torch.stack(one) - other).abs().max() / torch.stack(one).abs().max().clamp(min=1e-30)
-                if not gap <= TOLERANCE:
-                    what = "outputs" if number == 0 else f"values of slot {number - 1}"
-                    return f"the batched model's {what} differ from the plain one's by {gap:.1e}"
-    return None
+            copies = [deepcopy(model).train(training) for model in models]
+            plain = [_plain(task, model, batch, way) for model, batch in zip(copies, batches, strict=True)]
+            try:
+                batched = _batched(stack, [way(model)[1] for model in models], batches, measure, training=training)
+            except Exception as error:  # whatever torch trips over: the plain model has just run
+                raise UnsuitedError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+            _compare(plain, batched)
 
 
-def _plain(model: nn.Module, inputs: Tensor) -> list[Tensor]:
-    """Outputs, then gradients and buffers afterwards, in the order of the slots."""
-    outputs = model(inputs)
-    outputs.square().sum().backward()
+def _parts(size: int) -> tuple[slice, slice]:
+    return slice(0, size), slice(size, 2 * size)
+
+
+def _compare(plain: list[list[Tensor]], batched: list[Tensor]) -> None:
+    expected = [torch.stack(one).double() for one in zip(*plain, strict=True)]
+    sizes = [float(one.abs().max()) for one in expected]
+    least = NOTHING * max(sizes)
+    for number, (one, size, other) in enumerate(zip(expected, sizes, batched, strict=True)):
+        gap = float((one - other).abs().max()) / max(size, least, 1e-30)
+        if not gap <= TOLERANCE:
+            what = ("losses", "outputs")[number] if number < 2 else f"buffers and gradients, number {number - 2},"
+            raise UnsuitedError(f"the batched model's {what} differ from the plain one's by {gap:.1e}")
+
+
+def _plain(task: Task, model: nn.Module, batch: Split, way: Way) -> list[Tensor]:
+    """Loss and outputs, then buffers and, of a model in training, gradients, in the order of the slots."""
+    with torch.set_grad_enabled(model.training):
+        outputs = model(batch.inputs)
+        loss = task.loss(outputs, batch.targets, label_smoothing=SMOOTHING)
+    if not model.training:
+        return [loss, outputs, *way(model)[1].buffers]
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     for parameter in model.parameters():
-        if parameter.grad is None:
+        if parameter.requires_grad and parameter.grad is None:
             raise UnsuitedError("a parameter has no gradient, which torch.optim would leave alone")
-        parameter.data = parameter.grad
-    weights = convert(model)[1]
-    return [outputs.detach(), *weights.parameters, *weights.buffers]
+        if parameter.grad is not None:
+            parameter.data = parameter.grad
+    weights = way(model)[1]
+    return [loss.detach(), outputs.detach(), *weights.buffers, *weights.parameters]
 
 
-def _batched(stack: Stack, models: list[nn.Module], inputs: Flow, *, training: bool) -> list[Tensor]:
+def _batched(
+    stack: Stack, weights: list[Weights], batches: tuple[Split, Split], measure: Criterion, *, training: bool
+) -> list[Tensor]:
     """The same of all models at once, each [2, ...]."""
-    weights = [convert(model)[1] for model in models]
     parameters = [
         torch.stack(lanes).requires_grad_() for lanes in zip(*(one.parameters for one in weights), strict=True)
     ]
     buffers = [torch.stack(lanes) for lanes in zip(*(one.buffers for one in weights), strict=True)]
-    outputs = stack(inputs, State(parameters, buffers, len(models), training))
-    gradients = torch.autograd.grad(outputs.square().sum(), parameters)
-    return [outputs.detach(), *gradients, *buffers]
+    one, other = batches
+    alike = one is other
+    inputs = shared(one.inputs) if alike else own(torch.stack([one.inputs, other.inputs]))
+    targets = one.targets if alike else torch.stack([one.targets, other.targets])
+    with torch.set_grad_enabled(training):
+        outputs = stack(inputs, State(parameters, buffers, len(weights), training))
+        losses = measure(outputs, targets, one_batch=alike) / measure.terms
+    gradients = torch.autograd.grad(losses.sum(), parameters) if training else ()
+    return [losses.detach(), outputs.detach(), *buffers, *gradients]

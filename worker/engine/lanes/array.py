@@ -1,18 +1,22 @@
-"""K lanes in training as one batched model: stacked state, the loop that advances it, and lanes that come and go."""
+"""K rows in training as one batched model: stacked state, the loop that advances it, and rows that come and go.
+
+All that a row's next updates depend on, beside its step and its numbers, is its column: parameters, moments, buffers.
+`Array.column` reads it, `Array.arrange` puts it into a lane of this array or of another one like it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from worker.engine.lanes import rules
-from worker.engine.lanes.convert import own, shared
-from worker.engine.lanes.layers import State
-from worker.engine.lanes.row import Row, flat
+from worker.engine.lanes.criterion import criterion
+from worker.engine.lanes.flow import State, own, shared
+from worker.engine.lanes.row import Member, Row, flat
 from worker.engine.plan import epoch_order
 from worker.tasks import Data, Split
 
@@ -25,6 +29,9 @@ lane must not change when it moves up to the place of one that left."""
 
 EVALUATION_BATCH = 2_048
 
+Column: TypeAlias = Sequence[Tensor]
+"""One row's state, in the order of `Array._state` and without the dimension of lanes; on any device."""
+
 
 class Array:
     """The state tensors are [K, ...], K = max(len(rows), LEAST); lane i is rows[i], further ones are copies of lane 0.
@@ -32,59 +39,68 @@ class Array:
     No operation reads across lanes, which is why a lane that is not finite needs no mask until it is taken out.
     """
 
-    def __init__(self, first: Row, data: Data, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, first: Member, data: Data, device: torch.device, dtype: torch.dtype) -> None:
         self.rows: list[Row] = []
         self.job, self.stack = first.job, first.stack
         self._data, self._device, self._dtype = data, device, dtype
         self._spare = -sum(shape.numel() for shape in first.stack.parameters) % ALIGNED
         self._rule = rules.rule(first.job.optimizer)
+        self._criterion = criterion(
+            first.job.task, first.job.label_smoothing, data.train.targets[: first.job.batch_size]
+        )
         self._orders: dict[tuple[int, int], Tensor] = {}
-        # [K, P] parameters, the moments alike, [K] losses since the last look, [K] first losses, buffers [K, ...].
+        # Parameters [K, P], the moments alike, then each buffer [K, ...].
         self._state: list[Tensor] = []
 
-    def add(self, rows: Sequence[Row]) -> None:
-        """Further lanes, before their first update, alike and of the same stack."""
-        fresh = [self._fresh(row) for row in rows]
-        columns = [torch.stack(parts) for parts in zip(*fresh, strict=True)]
-        kept = [tensor[: len(self.rows)] for tensor in self._state]
-        self.rows.extend(rows)
-        self._settle([torch.cat(pair) for pair in zip(kept, columns, strict=True)] if kept else columns)
+    def column(self, row: Row) -> Column:
+        """A copy of the row's state."""
+        place = self.rows.index(row)
+        return [tensor[place].clone() for tensor in self._state]
 
-    def keep(self, rows: Sequence[Row]) -> None:
-        """Take out the lanes that are not among `rows`; the others stay bit for bit as they are."""
-        index = [place for place, row in enumerate(self.rows) if row in rows]
-        self.rows = [self.rows[place] for place in index]
-        if index:
-            self._settle([tensor[index] for tensor in self._state])
+    def fresh(self, member: Member) -> Column:
+        """The state before the first update."""
+        parameters = flat(member.weights.parameters, self._spare).to(self._device, self._dtype)
+        moments = [torch.zeros_like(parameters) for _ in range(self._rule.moments)]
+        buffers = [
+            buffer.to(self._device, self._dtype if buffer.is_floating_point() else None)
+            for buffer in member.weights.buffers
+        ]
+        return [parameters, *moments, *buffers]
 
-    def advance(self, keep_on: Callable[[Row], bool]) -> None:
-        """Train all lanes until the first of them has something to report, or `keep_on` says no to one of them."""
+    def arrange(self, stay: Sequence[tuple[Row, Row]], join: Sequence[tuple[Row, Column]] = ()) -> None:
+        """The rows from now on, bit for bit: those of `stay` have the state of the row beside them, their own or that
+        of one from which they fork; those of `join` have the column beside them. All others are taken out.
+        """
+        places = {id(row): place for place, row in enumerate(self.rows)}
+        index = [places[id(origin)] for _, origin in stay]
+        changed = bool(join) or index != list(range(len(self.rows)))
+        self.rows = [row for row, _ in (*stay, *join)]
+        if not changed or not self.rows:
+            return
+        parts = [tensor[index] for tensor in self._state] if index else []
+        if join:
+            # The weights of `fresh` are the task's to keep, hence the copy that stacking makes.
+            columns = [
+                torch.stack(list(slot)).to(self._device) for slot in zip(*(column for _, column in join), strict=True)
+            ]
+            parts = [torch.cat(pair) for pair in zip(parts, columns, strict=True)] if parts else columns
+        self._settle(parts)
+
+    def advance(self, keep_on: Callable[[], bool]) -> int:
+        """Train all rows until the first of them comes to its stop, or `keep_on` says no; how many updates that was."""
         steps = min(row.stop - row.step for row in self.rows)
         numbers, batches = self._columns(steps), self._batches(steps)
         one_batch = batches.dim() == 2
-        begun = [row.step == 0 for row in self.rows]
-        done = 0
+        losses: list[Tensor] = []
         for index in range(steps):
-            if not all(keep_on(row) for row in self.rows):
+            if not keep_on():
                 break
-            losses = self._update(batches[index], numbers[index], one_batch=one_batch)
-            if index == 0 and any(begun):
-                self._first = torch.where(self._padded(begun), losses, self._first)
-            self._sums += losses
-            done += 1
-        for row in self.rows:
-            row.count(done)
-
-    def losses(self) -> list[tuple[float, float]]:
-        """Of each lane, the sum of its batches' mean losses since `forget`, and the mean loss of its first batch."""
-        both = torch.stack([self._sums, self._first], dim=1)[: len(self.rows)].tolist()
-        size = self.job.batch_size
-        return [(total / size, first / size) for total, first in both]
-
-    def forget(self, rows: Sequence[Row]) -> None:
-        """Begin the sums of these lanes anew."""
-        due = self._padded([row in rows for row in self.rows])
-        self._sums = torch.where(due, torch.zeros_like(self._sums), self._sums)
+            losses.append(self._update(batches[index], numbers[index], one_batch=one_batch))
+        # One transfer, hence one wait for the device.
+        told: list[list[float]] = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(self.rows)
+        for row, mine in zip(self.rows, told, strict=False):
+            row.advance([loss / self._criterion.terms for loss in mine])
+        return len(losses)
 
     def norms(self) -> list[float]:
         """Of each lane, the norm of its parameters' norms, as torch.nn.utils.get_total_norm gives it."""
@@ -122,31 +138,18 @@ class Array:
         return sums
 
     def _update(self, rows: Tensor, numbers: Tensor, *, one_batch: bool) -> Tensor:
-        """One update of every lane; the losses before it, summed over the batch, [K]."""
+        """One update of every lane; the losses before it, [K], as the criterion gives them."""
         train, lanes = self._data.train, self._lanes
         inputs, targets = train.inputs[rows], train.targets[rows]
         state = State(self._leaves, self._buffers, lanes, training=True)
         outputs = self.stack(shared(inputs) if one_batch else own(inputs), state)
-        each = functional.cross_entropy(
-            outputs.flatten(0, 1),
-            targets.expand(lanes, -1).flatten() if one_batch else targets.flatten(),
-            reduction="none",
-            label_smoothing=self.job.label_smoothing,
-        )
+        losses = self._criterion(outputs, targets, one_batch=one_batch)
         # Summed, not averaged, over lanes: each lane's gradient is that of its own mean loss.
-        found = torch.autograd.grad(each.sum() / self.job.batch_size, self._leaves)
+        found = torch.autograd.grad(losses.sum() / self._criterion.terms, self._leaves)
         with torch.no_grad():
             torch.cat([*(gradient.flatten(1) for gradient in found), self._blank], dim=1, out=self._gradients)
             self._rule.update(self._parameters, self._gradients, self._moments, numbers.unbind())
-        return each.detach().view(lanes, -1).sum(dim=1)
-
-    def _fresh(self, row: Row) -> list[Tensor]:
-        """One lane's state before its first update, in the order of `_state`."""
-        parameters = flat(row.weights.parameters, self._spare).to(self._device, self._dtype)
-        moments = [torch.zeros_like(parameters) for _ in range(self._rule.moments)]
-        nothing = torch.zeros((), device=self._device, dtype=self._dtype)
-        buffers = [buffer.to(self._device, self._dtype) for buffer in row.weights.buffers]
-        return [parameters, *moments, nothing, nothing, *buffers]
+        return losses.detach()
 
     def _settle(self, state: Sequence[Tensor]) -> None:
         """Take over these tensors, padded to LEAST lanes."""
@@ -155,7 +158,7 @@ class Array:
         moments = self._rule.moments
         self._lanes = len(self._state[0])
         self._parameters, self._moments = self._state[0], self._state[1 : 1 + moments]
-        self._buffers = self._state[3 + moments :]
+        self._buffers = self._state[1 + moments :]
         self._gradients = torch.empty_like(self._parameters)
         self._blank = self._parameters.new_zeros(self._lanes, self._spare)
         sizes = [shape.numel() for shape in self.stack.parameters]
@@ -166,28 +169,9 @@ class Array:
             for part, shape in zip(parts, self.stack.parameters, strict=True)
         ]
 
-    @property
-    def _sums(self) -> Tensor:
-        return self._state[1 + self._rule.moments]
-
-    @_sums.setter
-    def _sums(self, value: Tensor) -> None:
-        self._state[1 + self._rule.moments] = value
-
-    @property
-    def _first(self) -> Tensor:
-        return self._state[2 + self._rule.moments]
-
-    @_first.setter
-    def _first(self, value: Tensor) -> None:
-        self._state[2 + self._rule.moments] = value
-
-    def _padded(self, flags: list[bool]) -> Tensor:
-        return torch.tensor(flags + flags[:1] * (LEAST - len(flags)), device=self._device)
-
     def _columns(self, steps: int) -> Tensor:
         """The optimizer's numbers of the next steps, [steps, n, K, 1]."""
-        tables = [row.numbers[row.step : row.step + steps] for row in self.rows]
+        tables = [row.some.numbers[row.step : row.step + steps] for row in self.rows]
         tables += tables[:1] * (LEAST - len(tables))
         return torch.from_numpy(np.stack(tables, axis=2)).to(self._device, self._dtype).unsqueeze(-1)
 

@@ -1,67 +1,18 @@
-"""The layers of a batched model: each computes all K lanes at once, without ever mixing two of them."""
+"""The layers of torch.nn for K lanes at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from worker.engine.lanes.flow import Flow, Layout, State, channels, stacked
+
 Pair: TypeAlias = int | tuple[int, ...]
-
-
-class Layout(Enum):
-    """Where the lanes are. SHARED: [B, ...], the same for all. STACKED: [K, B, ...]. CHANNELS: [B, K*C, ...]."""
-
-    SHARED = "shared"
-    STACKED = "stacked"
-    CHANNELS = "channels"
-
-
-class Flow(NamedTuple):
-    """What runs through the layers."""
-
-    value: Tensor
-    layout: Layout
-
-
-class State(NamedTuple):
-    """Parameters and buffers by slot, each stacked [K, ...]; buffers are updated in place when training."""
-
-    parameters: Sequence[Tensor]
-    buffers: Sequence[Tensor]
-    lanes: int
-    training: bool
-
-
-class Layer(Protocol):
-    """A frozen value that is equal for equal architectures; its slots index into the state."""
-
-    def __call__(self, flow: Flow, state: State) -> Flow: ...
-
-
-def stacked(flow: Flow, lanes: int) -> Tensor:
-    """As [K, B, ...]."""
-    value, layout = flow
-    if layout is Layout.SHARED:
-        return value.unsqueeze(0).expand(lanes, *value.shape)
-    if layout is Layout.CHANNELS:
-        return value.view(len(value), lanes, -1, *value.shape[2:]).transpose(0, 1)
-    return value
-
-
-def channels(flow: Flow, lanes: int) -> Tensor:
-    """As [B, K*C, ...]."""
-    value, layout = flow
-    if layout is Layout.SHARED:
-        return value.repeat(1, lanes, *(1 for _ in value.shape[2:]))
-    if layout is Layout.STACKED:
-        return value.transpose(0, 1).flatten(1, 2)
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +111,59 @@ class BatchNorm:
             self.eps,
         )
         return Flow(out, Layout.CHANNELS)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNorm:
+    """Over K*G groups of channels."""
+
+    weight: int | None
+    bias: int | None
+    groups: int
+    eps: float
+
+    def __call__(self, flow: Flow, state: State) -> Flow:
+        out = functional.group_norm(
+            channels(flow, state.lanes),
+            state.lanes * self.groups,
+            None if self.weight is None else state.parameters[self.weight].flatten(),
+            None if self.bias is None else state.parameters[self.bias].flatten(),
+            self.eps,
+        )
+        return Flow(out, Layout.CHANNELS)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm:
+    """Over the last dimensions of an example, each lane with its own scale and shift."""
+
+    weight: int | None
+    bias: int | None
+    shape: tuple[int, ...]
+    eps: float
+
+    def __call__(self, flow: Flow, state: State) -> Flow:
+        out = functional.layer_norm(stacked(flow, state.lanes), self.shape, eps=self.eps)
+        wide = (state.lanes, *(1 for _ in range(out.dim() - 1 - len(self.shape))), *self.shape)
+        weight = None if self.weight is None else state.parameters[self.weight].view(wide)
+        bias = None if self.bias is None else state.parameters[self.bias].view(wide)
+        if weight is not None:
+            out = out * weight if bias is None else torch.addcmul(bias, out, weight)
+        return Flow(out, Layout.STACKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """One table of all lanes' rows, each lane reading its own part."""
+
+    weight: int
+
+    def __call__(self, flow: Flow, state: State) -> Flow:
+        table = state.parameters[self.weight]
+        tokens = stacked(flow, state.lanes)
+        first = torch.arange(state.lanes, device=tokens.device) * table.shape[1]
+        rows = tokens + first.view(-1, *(1 for _ in tokens.shape[1:]))
+        return Flow(functional.embedding(rows, table.flatten(0, 1)), Layout.STACKED)
 
 
 @dataclass(frozen=True, slots=True)

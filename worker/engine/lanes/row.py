@@ -1,75 +1,180 @@
-"""One lane's own part: its job, position, tables, and what it has measured."""
+"""A trajectory in training and the jobs that share it: position, tables, and what has been measured of each job.
+
+A row's whole state is its `step`, the `Tally` of each of its members, and its column of the array (`Array.column`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from schedules.trajectories import Node, Tree, grow
 from worker.engine import divergence, optimizers
 from worker.engine.job import Job
 from worker.engine.lanes import rules
-from worker.engine.lanes.convert import Stack, UnsuitedError, Weights, convert
-from worker.engine.plan import WEIGHTS, Plan, derived_seed, make_plan
+from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
+from worker.engine.plan import WEIGHTS, Horizon, derived_seed, make_plan
 from worker.engine.randomness import RandomStream
-from worker.tasks import Classification, Data
+from worker.tasks import Data
 
 CPU = torch.device("cpu")
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Row:
-    """`step` updates have been made; `stop` is the step after which something is reported next."""
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What has been measured of a job. Losses, each the mean over its batch, are added up one by one in float64: no sum
+    depends on where the computation was interrupted, or on who shared it.
+    """
 
-    job: Job
-    plan: Plan
-    stack: Stack
-    weights: Weights
-    numbers: NDArray[np.float64]
-    stops: Iterator[int]
-    stop: int = 0
-    step: int = 0
-    since_look: int = 0
-    epoch_sum: float = 0.0
+    first: float = 0.0
+    total: float = 0.0
+    count: int = 0
+    epoch_total: float = 0.0
     epoch_count: int = 0
     values: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Member:
+    """A job on its way. `numbers[step]` is what its update `step` reads; it reports next after step `stop`."""
+
+    job: Job
+    horizon: Horizon
+    stack: Stack
+    weights: Weights
+    numbers: NDArray[np.float64]
+    stop: int = 0
+    tally: Tally = field(default_factory=Tally)
+
     def __post_init__(self) -> None:
-        self.stop = next(self.stops)
+        self.stop = self.horizon.stop_after(0)
+
+    def take(self, step: int, losses: Sequence[float]) -> None:
+        """The losses of the updates `step`, `step` + 1, ..., all of one epoch."""
+        tally = self.tally
+        if losses and step == 0:
+            tally.first = losses[0]
+        if losses and step % self.horizon.steps_per_epoch == 0:
+            tally.epoch_total, tally.epoch_count = 0.0, 0
+        for loss in losses:
+            tally.total += loss
+        tally.count += len(losses)
+
+    def look(self) -> str | None:
+        """Close the sum of losses at `stop`; how it shows when training has diverged."""
+        tally = self.tally
+        mean = tally.total / tally.count
+        tally.values = {"train_loss": mean}
+        tally.epoch_total += tally.total
+        tally.epoch_count += tally.count
+        tally.total, tally.count = 0.0, 0
+        return divergence.of_loss(mean, tally.first, self.stop)
 
     @property
-    def position(self) -> tuple[int, int, int]:
-        """Seed, epoch and place in it: lanes in the same position see the same batch."""
-        return self.job.seed, *divmod(self.step, self.plan.steps_per_epoch)
-
-    def look(self, total: float, first: float) -> str | None:
-        """Take in the sum of the losses since the last look; how it shows when training has diverged."""
-        mean = total / self.since_look
-        self.epoch_sum += total
-        self.epoch_count += self.since_look
-        self.since_look = 0
-        self.values = {"train_loss": mean}
-        return divergence.of_loss(mean, first, self.step)
-
-    def count(self, steps: int) -> None:
-        """So many updates were made."""
-        if steps and self.step % self.plan.steps_per_epoch == 0:
-            self.epoch_sum, self.epoch_count = 0.0, 0
-        self.step += steps
-        self.since_look += steps
+    def finishes(self) -> bool:
+        """Whether the next stop is the last."""
+        return self.stop == self.horizon.total_steps
 
     def final(self) -> dict[str, float]:
         """The last values, with the training loss of the epoch so far."""
-        return self.values | {"train_loss": self.epoch_sum / self.epoch_count}
+        return self.tally.values | {"train_loss": self.tally.epoch_total / self.tally.epoch_count}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Row:
+    """The part of a trajectory that is node `place` of the tree. `members` are those that are still trained, by their
+    places in the tree; `step` updates have been made.
+    """
+
+    tree: Tree
+    place: int
+    members: dict[int, Member]
+    step: int = 0
+
+    @property
+    def node(self) -> Node:
+        return self.tree.nodes[self.place]
+
+    @property
+    def some(self) -> Member:
+        """Any of them: as long as they are together they see the same data and read the same numbers."""
+        return next(iter(self.members.values()))
+
+    @property
+    def position(self) -> tuple[int, int, int]:
+        """Seed, epoch and place in it: rows in the same position see the same batch."""
+        some = self.some
+        return some.job.seed, *divmod(self.step, some.horizon.steps_per_epoch)
+
+    @property
+    def stop(self) -> int:
+        """The step after which a member has something to report, or members part."""
+        return min(self.node.stop, *(member.stop for member in self.members.values()))
+
+    @property
+    def remaining(self) -> int:
+        """Updates to the end of the longest member."""
+        return max(member.horizon.total_steps for member in self.members.values()) - self.step
+
+    def due(self) -> list[Member]:
+        return [member for member in self.members.values() if member.stop == self.step]
+
+    def advance(self, losses: Sequence[float]) -> None:
+        """So many updates were made, with these losses."""
+        for member in self.members.values():
+            member.take(self.step, losses)
+        self.step += len(losses)
+
+    def charge(self, seconds: float) -> None:
+        """The time of what members share is split over them."""
+        for member in self.members.values():
+            member.tally.seconds += seconds / len(self.members)
+
+    def leave(self, gone: Sequence[Member]) -> None:
+        """These are trained no further; the others go on to their next stops."""
+        self.members = {number: member for number, member in self.members.items() if member not in gone}
+        for member in self.due():
+            member.stop = member.horizon.stop_after(self.step)
+
+    def heirs(self) -> list[Row]:
+        """The rows that carry it on: itself, or where members part one for each branch that has members left."""
+        if self.step < self.node.stop:
+            return [self] if self.members else []
+        parts = [
+            (place, {number: self.members[number] for number in node.members if number in self.members})
+            for place, node in ((place, self.tree.nodes[place]) for place in self.node.branches)
+        ]
+        return [Row(tree=self.tree, place=place, members=part, step=self.step) for place, part in parts if part]
+
+
+def plant(members: Sequence[Member], *, share: bool) -> list[Row]:
+    """The rows from which these jobs are reached; with `share` jobs that begin alike begin as one."""
+    keys: list[Hashable] = [_everything_else(member.job) if share else number for number, member in enumerate(members)]
+    tree = grow([member.numbers for member in members], keys)
+    return [
+        Row(tree=tree, place=place, members={number: members[number] for number in tree.nodes[place].members})
+        for place in tree.roots
+    ]
+
+
+TOLD_BY_THE_TABLE = {"id", "schedule", "optimizer", "epochs", "steps", "report_every"}
+"""Fields of a job that do not show in its updates beyond the numbers they read."""
+
+
+def _everything_else(job: Job) -> Hashable:
+    """What jobs must have in common, their tables apart, to make the same updates."""
+    rest = tuple(getattr(job, one.name) for one in fields(job) if one.name not in TOLD_BY_THE_TABLE)
+    return rules.kind(job.optimizer), rest
 
 
 def alike(one: Job, other: Job) -> bool:
-    """Whether two jobs can be lanes of one array, as far as a look at them tells."""
+    """Whether two jobs can be rows of one array, as far as a look at them tells."""
     return _common(one) == _common(other)
 
 
@@ -77,31 +182,17 @@ def _common(job: Job) -> tuple[object, ...]:
     return job.task, job.batch_size, job.label_smoothing, rules.kind(job.optimizer)
 
 
-def prepare(job: Job, data: Data) -> Row:
-    """A row before its first update, with the weights that solo draws. Raises UnsuitedError, or what solo would."""
-    task = job.task
-    if not isinstance(task, Classification) or type(task).loss is not Classification.loss:
-        raise UnsuitedError("the task computes a loss of its own")
-    if not data.train.inputs.is_floating_point():
-        raise UnsuitedError(f"the inputs are {data.train.inputs.dtype}")
+def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, Weights]]) -> Member:
+    """A job before its first update, with the weights that solo draws. Raises UnsuitedError, or what solo would."""
     plan = make_plan(job, len(data.train))
     moments = rules.momenta(job.optimizer, plan)
     if job.optimizer.name in {"sgd", "rmsprop"} and moments.any() and not moments.all():
         raise UnsuitedError("the momentum passes through 0, where torch.optim holds its buffer still")
     # torch's own optimizer says which numbers it takes.
-    optimizers.build(
-        job.optimizer, [torch.nn.Parameter(torch.zeros(1))], lr=float(plan.lr[0]), momentum=float(moments[0])
-    )
+    optimizers.build(job.optimizer, [nn.Parameter(torch.zeros(1))], lr=float(plan.lr[0]), momentum=float(moments[0]))
     with RandomStream(derived_seed(job.seed, WEIGHTS), CPU).active():
-        stack, weights = convert(task.model())
-    return Row(
-        job=job,
-        plan=plan,
-        stack=stack,
-        weights=weights,
-        numbers=rules.table(job.optimizer, plan),
-        stops=plan.stops(),
-    )
+        stack, weights = convert(job.task.model())
+    return Member(job=job, horizon=plan, stack=stack, weights=weights, numbers=rules.table(job.optimizer, plan))
 
 
 def flat(tensors: tuple[Tensor, ...], spare: int) -> Tensor:

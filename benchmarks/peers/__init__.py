@@ -1,0 +1,1 @@
+"""What Switchback is compared with: the same trials, run as people run them without it."""

@@ -1,0 +1,116 @@
+"""What models are built of beyond single layers: residual branches, attention, patches and positions of tokens."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from worker.engine.lanes.flow import Flow, Layer, Layout, State, channels, stacked
+from worker.engine.lanes.layers import Linear
+
+
+def through(layers: tuple[Layer, ...], flow: Flow, state: State) -> Flow:
+    """One layer after the other."""
+    for layer in layers:
+        flow = layer(flow, state)
+    return flow
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """The sum of a branch and a shortcut; no layers: what came in."""
+
+    branch: tuple[Layer, ...]
+    shortcut: tuple[Layer, ...] = ()
+
+    def __call__(self, flow: Flow, state: State) -> Flow:
+        one, other = through(self.branch, flow, state), through(self.shortcut, flow, state)
+        if one.layout is other.layout:
+            return Flow(one.value + other.value, one.layout)
+        if one.layout is Layout.CHANNELS:
+            return Flow(one.value + channels(other, state.lanes), Layout.CHANNELS)
+        return Flow(stacked(one, state.lanes) + stacked(other, state.lanes), Layout.STACKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Subsample:
+    """Every `stride`th pixel, and so many channels of zeros behind those of each lane."""
+
+    stride: int
+    padding: int
+
+    def __call__(self, flow: Flow, state: State) -> Flow:
+        value = channels(flow, state.lanes)[:, :, :: self.stride, :: self.stride]
+        lanes = value.reshape(len(value), state.lanes, -1, *value.shape[2:])
+        return Flow(functional.pad(lanes, (0, 0, 0, 0, 0, self.padding)).flatten(1, 2), Layout.CHANNELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """A convolution whose kernel is its stride, [B, C, H, W] to [B, patches, features], as one product."""
+
+    weight: int
+    bias: int
+    side: int
+
+    def __call__(self, flow: Flow, state: State) -> Flow:
+        value = flow.value if flow.layout is Layout.SHARED else stacked(flow, state.lanes)
+        *front, channel, height, width = value.shape
+        high, wide = height // self.side, width // self.side
+        cut = value.view(*front, channel, high, self.side, wide, self.side)
+        patches = cut.movedim((-4, -2), (-5, -4)).reshape(*front, high * wide, -1)
+        rows = stacked(Flow(patches, flow.layout), state.lanes).flatten(1, -2)
+        bias = state.parameters[self.bias].unsqueeze(1)
+        out = torch.baddbmm(bias, rows, state.parameters[self.weight])
+        return Flow(out.view(state.lanes, -1, high * wide, out.shape[-1]), Layout.STACKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """A learned vector for each place in the sequence, added."""
+
+    weight: int
+
+    def __call__(self, flow: Flow, state: State) -> Flow:
+        return Flow(stacked(flow, state.lanes) + state.parameters[self.weight].unsqueeze(1), Layout.STACKED)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanOfTokens:
+    """[B, tokens, features] to [B, features]."""
+
+    def __call__(self, flow: Flow, state: State) -> Flow:
+        return Flow(stacked(flow, state.lanes).mean(dim=2), Layout.STACKED)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Multi-head softmax(Q K^T / sqrt(d)) V, written out; the heads of all lanes are one batch of products."""
+
+    qkv: Linear
+    out: Linear
+    heads: int
+    causal: bool
+
+    def __call__(self, flow: Flow, state: State) -> Flow:
+        joined = self.qkv(flow, state).value
+        lanes, batch, length, width = *joined.shape[:3], joined.shape[3] // 3
+        each = joined.view(lanes * batch, length, 3, self.heads, width // self.heads)
+        query, key, value = each.permute(2, 0, 3, 1, 4).flatten(1, 2).unbind()
+        scale = 1 / math.sqrt(width // self.heads)
+        scores = torch.baddbmm(
+            _mask(joined, length, causal=self.causal), query, key.transpose(1, 2), beta=int(self.causal), alpha=scale
+        )
+        mixed = scores.softmax(dim=-1).bmm(value)
+        merged = mixed.view(lanes, batch, self.heads, length, -1).transpose(2, 3).flatten(3)
+        return self.out(Flow(merged, Layout.STACKED), state)
+
+
+def _mask(like: Tensor, length: int, *, causal: bool) -> Tensor:
+    """What is added to the scores, [length, length]: nothing, or minus infinity for later places."""
+    mask = like.new_zeros(1, length, length)
+    return mask.masked_fill_(torch.ones_like(mask, dtype=torch.bool).triu_(1), -math.inf) if causal else mask

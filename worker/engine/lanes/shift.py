@@ -1,0 +1,139 @@
+"""What happens in an array between two events: rows take lanes, are trained, fork, wait and leave."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from worker.engine.engine import Steering
+from worker.engine.errors import describe
+from worker.engine.events import Dropped, Event, Failed, Started
+from worker.engine.lanes.array import Array, Column
+from worker.engine.lanes.looks import Looks
+from worker.engine.lanes.row import Row
+from worker.tasks import Data
+
+logger = logging.getLogger(__name__)
+
+
+class Waiting(NamedTuple):
+    """A row without a lane, and its state: a column, the row from which it forks, or None before its first update."""
+
+    row: Row
+    state: Column | Row | None
+
+
+class Shift:
+    """Trains rows to their ends. What there is no lane for waits, a branch as its column in main memory; who has the
+    most updates to make goes first: the trunks, and then all their branches abreast.
+    """
+
+    def __init__(self, array: Array, data: Data, steering: Steering, *, lanes: int) -> None:
+        self.array, self._data, self._steering, self._lanes = array, data, steering, lanes
+        self._waiting: list[Waiting] = []
+        self.row_steps = 0
+        # Who goes on in a lane, and whose lane that has been.
+        self._staying: list[tuple[Row, Row]] = []
+
+    @property
+    def _rows(self) -> list[Row]:
+        return [*(row for row, _ in self._staying), *(row for row, _ in self._waiting)]
+
+    @property
+    def room(self) -> bool:
+        """Whether there is a lane that nothing waits for."""
+        return len(self._rows) < self._lanes
+
+    @property
+    def jobs(self) -> int:
+        """How many are at hand."""
+        return sum(len(row.members) for row in self._rows)
+
+    def join(self, rows: list[Row]) -> None:
+        """Rows before their first update."""
+        self._waiting += [Waiting(row, None) for row in rows]
+
+    def go(self) -> Iterator[Event]:
+        """Train up to the next stop of any row."""
+        yield from [event for row, _ in self._waiting for event in self._drop(row)]
+        self._waiting = [one for one in self._waiting if one.row.members]
+        seated = self._seat()
+        for row, state in seated:
+            if state is None:
+                yield from _started(row)
+        try:
+            events = self._round(seated)
+        except Exception as error:  # all rows share the computation that raised, and the engine goes on
+            logger.info("an array of %d lanes raised", len(self.array.rows), exc_info=True)
+            events = _failed([*(row for row, _ in self._staying), *(row for row, _ in seated)], error)
+            self.array.rows, self._staying = [], []
+        yield from events
+
+    def _seat(self) -> list[Waiting]:
+        """Those that get a lane; branches among the others are parked."""
+        order = sorted(self._waiting, key=lambda one: -one.row.remaining)  # of equals, who came first goes first
+        free = self._lanes - len(self._staying)
+        parked: dict[Row, Column] = {}
+        for _, origin in order[free:]:
+            if isinstance(origin, Row) and origin not in parked:
+                parked[origin] = [tensor.cpu() for tensor in self.array.column(origin)]
+        self._waiting = [
+            Waiting(row, parked[state] if isinstance(state, Row) else state) for row, state in order[free:]
+        ]
+        return order[:free]
+
+    def _round(self, seated: list[Waiting]) -> list[Event]:
+        array, start = self.array, time.perf_counter()
+        forked = [(row, state) for row, state in seated if isinstance(state, Row)]
+        joining = [
+            (row, array.fresh(row.some) if state is None else state)
+            for row, state in seated
+            if not isinstance(state, Row)
+        ]
+        array.arrange([*self._staying, *forked], joining)
+        if not array.rows:
+            return []
+        jobs = {member.job.id for row in array.rows for member in row.members.values()}
+        self.row_steps += array.advance(lambda: not self._steering.any_dropped(jobs)) * len(array.rows)
+        looks = Looks(array, self._data)
+        share = (time.perf_counter() - start) / len(array.rows)
+        for row in array.rows:
+            row.charge(share)
+        events = list(looks.events())
+        for row in array.rows:
+            row.leave(looks.done(row))
+            events += self._drop(row)
+        self._succeed()
+        return events
+
+    def _succeed(self) -> None:
+        """Who carries on the rows of the array."""
+        self._staying = []
+        for row in self.array.rows:
+            heirs = row.heirs()
+            if len(heirs) == 1:
+                self._staying.append((heirs[0], row))
+            else:
+                self._waiting += [Waiting(heir, row) for heir in heirs]
+
+    def _drop(self, row: Row) -> list[Event]:
+        """Take out the jobs that were dropped."""
+        gone = [member for member in row.members.values() if self._steering.dropped(member.job.id)]
+        row.leave(gone)
+        return [Dropped(member.job.id, row.step, member.tally.seconds) for member in gone]
+
+
+def _started(row: Row) -> list[Event]:
+    """A job that shares its first update is the tree's, whatever comes later: those that share any share that one."""
+    engine = "tree" if len(row.node.members) > 1 else "lanes"
+    members = row.members.values()
+    return [
+        Started(member.job.id, member.horizon.total_steps, member.horizon.steps_per_epoch, engine) for member in members
+    ]
+
+
+def _failed(rows: list[Row], error: Exception) -> list[Event]:
+    words = describe(error)
+    return [Failed(member.job.id, words, member.tally.seconds) for row in rows for member in row.members.values()]
