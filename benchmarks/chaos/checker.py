@@ -48,7 +48,7 @@ class Evidence:
 
     def writes(self) -> Iterator[Call]:
         """What was accepted of what needs a current lease."""
-        return (call for call in self.calls if call.verdict == "ok" and call.kind != "claim")
+        return (call for call in self.calls if call.verdict == "ok" and call.lease != (0, 0))
 
     def ends(self) -> Iterator[Call]:
         """Accepted ends of attempts."""
@@ -60,8 +60,11 @@ class Evidence:
 
 
 def lost(evidence: Evidence) -> Iterator[Violation]:
-    """Whatever was acknowledged is in the database: claims, points, ends."""
+    """Whatever was acknowledged is in the database: studies, claims, points, ends."""
     state = evidence.state
+    for call in evidence.calls:
+        if call.kind == "create" and call.verdict == "ok" and call.study not in state.studies:
+            yield Violation("lost", f"study {call.study} was created, and is not there", call.answered)
     for call, lease in evidence.claims():
         row = state.attempts.get(lease)
         if row is None or row.worker != call.worker:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["claim", "heartbeat", "report", "complete", "fail", "release", "checkpoint"]
+Kind: TypeAlias = Literal["create", "claim", "heartbeat", "report", "complete", "fail", "release", "checkpoint"]
 Verdict: TypeAlias = Literal["ok", "stale", "refused", "overloaded", "fault", "unknown"]
 """`ok` 2xx, `stale` 409 lease-lost or not held, `refused` any other 4xx, `overloaded` 429 or 503, `fault` any other
 5xx, `unknown` no answer: it may have taken effect or not."""
@@ -24,7 +24,7 @@ STANDS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request about one lease (a claim's answer lists `leases`); times are of the machine's monotonic clock.
+    """One request about one lease (a claim's answer lists `leases`, a creation's names its `study`); times are of the machine's monotonic clock.
 
     `values` are what a report carried, step -> loss; `outcome` is what an end asked for.
     """
@@ -39,6 +39,7 @@ class Call:
     values: dict[int, float] = field(default_factory=dict)
     outcome: str = ""
     leases: tuple[tuple[int, int], ...] = ()
+    study: int = 0
     status: str = ""
     """Of the trial, as an `ok` end was answered."""
     zombie: bool = False

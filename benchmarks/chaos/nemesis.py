@@ -35,10 +35,16 @@ class Nemesis:
 
     def faults(self) -> list[Callable[[], None]]:
         """Those that this farm's database can suffer, beside the kill of the service."""
-        common = [self.kill_worker, self.freeze_worker, self.drain]
         if self.farm.server is None:
-            return [*common, self.hold_write_lock, self.fill_disk]
-        return [*common, self.kill_database, self.take_connections, self.cut_connections]
+            return [self.hold_write_lock, self.freeze_worker, self.fill_disk, self.kill_worker, self.drain]
+        return [
+            self.kill_database,
+            self.freeze_worker,
+            self.take_connections,
+            self.kill_worker,
+            self.cut_connections,
+            self.drain,
+        ]
 
     def kill_service(self) -> None:
         """SIGKILL, and start it again at once."""
@@ -76,7 +82,7 @@ class Nemesis:
         path = make_url(self.farm.database).database
         assert path is not None
         with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
-            for _ in range(3):
+            for _ in range(5):
                 connection.execute("begin immediate")
                 connection.execute("update pulse set beat_at = beat_at")
                 time.sleep(self.draw.uniform(0.1, 0.3))

@@ -15,10 +15,10 @@ from typing import Any
 
 from benchmarks.chaos.checker import Limits, Violation, check
 from benchmarks.chaos.farm import Farm
-from benchmarks.chaos.history import Call, Verdict, read
+from benchmarks.chaos.history import Call, Recorder, Verdict, read
 from benchmarks.chaos.nemesis import Nemesis
 from benchmarks.chaos.state import State, look
-from client.errors import ServiceUnavailable
+from client.errors import NotFound, ServiceUnavailable
 from contract.studies import CreateStudy
 from tests.postgres import PostgresServer
 
@@ -89,7 +89,7 @@ def run(plan: Plan) -> Outcome:
 
 
 def _storm(plan: Plan, farm: Farm, nemesis: Nemesis) -> None:
-    supply, until = Supply(farm), time.monotonic() + plan.at_least_s
+    supply, until = Supply(farm, Recorder(farm.folder / "driver.jsonl")), time.monotonic() + plan.at_least_s
     faults = cycle(nemesis.faults())
     while nemesis.done["service killed"] < plan.kills or time.monotonic() < until:
         farm.hire(plan.workers, plan.pace_s)
@@ -116,13 +116,17 @@ class Supply:
     """Keeps work in the queue: a study of 40 trials whenever the last one runs low."""
 
     farm: Farm
+    recorder: Recorder
     newest: int | None = None
 
     def refill(self) -> None:
         """Submit one more study, if needed; a service that is away is asked again next time."""
-        with suppress(ServiceUnavailable):
-            if self.newest is None or self._low(self.newest):
-                self.newest = self.farm.studies.create(study(40)).id
+        with suppress(ServiceUnavailable, NotFound):  # a study that was lost is found by the checker
+            if self.newest is not None and not self._low(self.newest):
+                return
+            self.newest, begun = None, time.monotonic()
+            self.newest = self.farm.studies.create(study(40)).id
+            self.recorder.note(Call("driver", "create", begun, time.monotonic(), "ok", study=self.newest))
 
     def _low(self, number: int) -> bool:
         progress = self.farm.studies.get(number).progress

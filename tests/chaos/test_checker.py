@@ -109,6 +109,11 @@ def test_a_trial_handed_out_after_its_end_is_caught() -> None:
     assert "terminal" in rules((*CALLS, again), attempts=attempts)
 
 
+def test_an_acknowledged_study_that_is_not_there_is_caught() -> None:
+    created = Call("driver", "create", 0.0, 0.05, "ok", study=2)
+    assert rules((created, *CALLS)) == {"lost"}
+
+
 def test_an_attempt_handed_to_two_workers_is_caught() -> None:
     assert "doubled" in rules((*CALLS, replace(CLAIM_B, worker="c")))
 
