@@ -10,6 +10,7 @@
       - LeaseLost         the trial belongs to somebody else by now
       - NoResultYet       no trial of the study has finished with a value
   x UnexpectedAnswer      what answered does not speak this contract: another program, or another version
+  x BadToken            what the environment names as an access token is none
   x WaitTimeout           the study was still running when the caller's time was up
 """
 
@@ -76,6 +77,10 @@ class NoResultYet(Conflict):
 
 class UnexpectedAnswer(SwitchbackError):
     """What answered does not speak this contract: another program on that port, or another version."""
+
+
+class BadToken(SwitchbackError):
+    """What the environment names as an access token is none."""
 
 
 class WaitTimeout(SwitchbackError):

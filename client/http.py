@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from typing import Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from client import credentials
 from client.errors import ServiceUnavailable, SwitchbackError, UnexpectedAnswer, describe, refusal
 from contract.errors import Problem
 
@@ -20,22 +22,28 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 # Shorter than the 5 s after which uvicorn closes an idle connection: never send on one that is being closed.
 KEEPALIVE_S = 3.0
+# Between two pieces of a file, and from its last piece to the answer: the service's disk has it by then.
+STREAM_S = 60.0
 # A proxy meant for the internet cannot reach a service on this machine.
 DIRECT: Mapping[str, None] = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
 
 
 class Transport:
-    """A connection to the service at `url`; safe to share between threads. `transport` replaces the network."""
+    """A connection to the service at `url`; safe to share between threads. `transport` replaces the network.
+
+    The access token, where there is one, comes from the environment (`client.credentials`) and travels as a header.
+    """
 
     def __init__(self, url: str, *, timeout_s: float = 10.0, transport: httpx2.BaseTransport | None = None) -> None:
         self.url = _checked(url)
         if not timeout_s > 0:
             raise ValueError(f"timeout_s: need > 0 seconds, got {timeout_s}")
+        access = credentials.token()
         self._client = httpx2.Client(
             base_url=self.url,
             timeout=httpx2.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
             limits=httpx2.Limits(max_connections=32, max_keepalive_connections=8, keepalive_expiry=KEEPALIVE_S),
-            headers={"accept": "application/json"},
+            headers={"accept": "application/json"} | ({"authorization": f"Bearer {access}"} if access else {}),
             transport=transport,
             mounts=None if transport else DIRECT,
         )
@@ -52,15 +60,48 @@ class Transport:
         request = self._client.build_request("POST", path, content=content, headers=headers, params=query)
         return self._answer(self._send(request), answer)
 
-    def _send(self, request: httpx2.Request) -> httpx2.Response:
+    def put(
+        self, path: str, answer: type[Answer], body: Iterable[bytes], headers: Mapping[str, str], **query: int
+    ) -> Answer:
+        """PUT a stream to `path`; its length is in the headers. The answer may take as long as the disk does."""
+        request = self._client.build_request(
+            "PUT",
+            path,
+            content=body,
+            headers=dict(headers),
+            params=query,
+            timeout=httpx2.Timeout(STREAM_S, connect=5.0),
+        )
+        return self._answer(self._send(request), answer)
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str] | None = None, **query: int) -> Iterator[httpx2.Response]:
+        """GET `path`, the body to be read piece by piece while the context lasts."""
+        timeout = httpx2.Timeout(STREAM_S, connect=5.0)
+        request = self._client.build_request("GET", path, headers=headers, params=query, timeout=timeout)
+        response = self._send(request, stream=True)
         try:
-            response = self._client.send(request)
+            with self._reaching():
+                yield response
+        finally:
+            response.close()
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
         except httpx2.TimeoutException as error:
             raise ServiceUnavailable(f"{self.url} did not answer in time ({type(error).__name__})") from error
         except httpx2.TransportError as error:
             raise ServiceUnavailable(f"{self.url} cannot be reached: {error}") from error
         except httpx2.RequestError as error:
             raise UnexpectedAnswer(f"{self.url} sent an answer that cannot be read: {error}") from error
+
+    def _send(self, request: httpx2.Request, *, stream: bool = False) -> httpx2.Response:
+        with self._reaching():
+            response = self._client.send(request, stream=stream)
+            if stream and not response.is_success:
+                response.read()
         if not response.is_success:
             raise self._failure(response)
         return response

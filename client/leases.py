@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx2
 
+from client import artifacts
 from client.http import API, Transport
+from contract.artifacts import ArtifactView
 from contract.leases import (
     Acknowledged,
     ClaimReply,
@@ -16,6 +19,7 @@ from contract.leases import (
     Failure,
     HeartbeatReply,
     HeartbeatRequest,
+    LeaseRef,
     Release,
     ReportBatch,
     ReportReply,
@@ -59,6 +63,14 @@ class LeaseClient:
     def release(self, release: Release) -> Acknowledged:
         """Give a trial back unfinished."""
         return self._http.post(f"{API}/leases/release", Acknowledged, release)
+
+    def put_artifact(self, lease: LeaseRef, name: str, source: Path | bytes, *, step: int) -> ArtifactView:
+        """Store a file as of `step` updates; it replaces what the trial had under this name."""
+        return artifacts.put(self._http, lease, name, source, step=step)
+
+    def get_artifact(self, lease: LeaseRef, wanted: ArtifactView, to: Path) -> None:
+        """Fetch a file of a trial one holds, checked against its SHA-256; `to` appears whole or not at all."""
+        artifacts.get(self._http, wanted, to, lease=lease)
 
     def close(self) -> None:
         """Close the connections."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx2
 
-from client import DEFAULT_URL
+from client import DEFAULT_URL, artifacts
 from client.errors import ServiceUnavailable, WaitTimeout
 from client.http import API, Transport
+from contract.artifacts import ArtifactView
 from contract.pages import Health, Page, Preview, WorkerView
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus, TrialView
@@ -85,6 +87,14 @@ class StudyClient:
     def range_test(self, study_id: int) -> RangeTestView:
         """The reading of a range test: suggestion and reason."""
         return self._http.get(f"{API}/studies/{study_id}/range-test", RangeTestView)
+
+    def artifacts(self, trial_id: int) -> Page[ArtifactView]:
+        """The files a trial has, by name."""
+        return self._http.get(f"{API}/trials/{trial_id}/artifacts", Page[ArtifactView])
+
+    def get_artifact(self, wanted: ArtifactView, to: Path) -> None:
+        """Fetch a file, checked against its SHA-256; `to` appears whole or not at all."""
+        artifacts.get(self._http, wanted, to)
 
     def workers(self, *, limit: int = 200) -> Page[WorkerView]:
         """Workers, most recently heard of first."""

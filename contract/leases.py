@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
+from contract.artifacts import ArtifactView
 from contract.base import Message, Name, View
 from contract.trials import TrialSpec
 
@@ -48,11 +49,15 @@ class LeaseRef(Message):
 
 
 class Lease(View):
-    """A claimed trial. It stays held for `ttl_s` seconds from the answer, and from each heartbeat on."""
+    """A claimed trial. It stays held for `ttl_s` seconds from the answer, and from each heartbeat on.
+
+    `checkpoint` is the last one that any attempt committed: what to resume from, and how far that attempt had come.
+    """
 
     trial: TrialSpec
     attempt: int
     ttl_s: float
+    checkpoint: ArtifactView | None = None
 
 
 class ClaimReply(View):
@@ -93,12 +98,17 @@ class Point(Message):
 
 
 class TrialReport(Message):
-    """Points of one trial; sending a point again (same trial, attempt, step) changes nothing."""
+    """Points of one trial; sending a point again (same trial, attempt, step) changes nothing.
+
+    `resumed_from` is the step of the lease's checkpoint if the attempt resumed from it, and None if it began anew:
+    then what earlier attempts reported is no part of the trial's curve. Report before sending an own checkpoint.
+    """
 
     lease: LeaseRef
     total_steps: Annotated[int, Field(ge=1, le=10**12)]
     steps_per_epoch: Annotated[int, Field(ge=1, le=10**12)]
     points: Annotated[list[Point], Field(max_length=MAX_POINTS_PER_REPORT)]
+    resumed_from: Annotated[int, Field(ge=0, le=10**12)] | None = None
 
 
 class ReportBatch(Message):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from contract.base import Message, Name
+from contract.base import Message, Name, Scalar
 
 Decay: TypeAlias = Annotated[float, Field(ge=0, le=10)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
@@ -68,6 +69,19 @@ class Task(Message):
     def key(self) -> str:
         """What a worker advertises when it can train this: `dataset/model`."""
         return f"{self.dataset}/{self.model}"
+
+
+SEARCHED = ("momentum", "weight_decay")
+"""Fields of an optimizer that a space may search."""
+
+
+def task_with(task: Task, params: Mapping[str, Scalar]) -> Task:
+    """The task with the searched optimizer numbers in the place of its own; the rest of `params` is the schedule's."""
+    changes = {name: params[name] for name in SEARCHED if name in params}
+    if not changes:
+        return task
+    optimizer: Optimizer = type(task.optimizer).model_validate({**task.optimizer.model_dump(), **changes})
+    return task.model_copy(update={"optimizer": optimizer})
 
 
 class Budget(Message):

@@ -34,7 +34,7 @@ class TrialSpec(View):
 
 
 class AttemptView(View):
-    """One lease of a trial by one worker, and how it ended."""
+    """One lease of a trial by one worker, and how it ended; `resumed_from` is the step it went on from."""
 
     number: int
     worker: str
@@ -42,6 +42,7 @@ class AttemptView(View):
     ended_at: datetime | None
     outcome: AttemptOutcome
     reason: str | None
+    resumed_from: int | None
 
 
 class TrialView(View):

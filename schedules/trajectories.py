@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Table = NDArray[np.float64]
+
+
+class Tables(Protocol):
+    """Trajectories by their places; a sequence of arrays is one, but they may be computed when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> Table: ...
+
 
 BLOCK = 256
 """Rows that are compared at first; each further block is twice as long, as most tables part early or not at all."""
@@ -75,11 +85,10 @@ class _Draft:
     branches: dict[Hashable, _Draft] = field(default_factory=dict)
 
 
-def grow(tables: Sequence[Table], keys: Sequence[Hashable] | None = None) -> Tree:
+def grow(tables: Tables, keys: Sequence[Hashable] | None = None) -> Tree:
     """The tree of these trajectories; `keys` None: they differ in nothing but their tables.
 
-    A table is compared with one other for each fork at which it leaves the path of those before it, O(T n) in all. The
-    sequence may compute its tables when it is asked for them.
+    A table is compared with one other for each fork at which it leaves the path of those before it, O(T n) in all.
     """
     roots: dict[Hashable, _Draft] = {}
     for place in range(len(tables)):
@@ -93,7 +102,7 @@ def grow(tables: Sequence[Table], keys: Sequence[Hashable] | None = None) -> Tre
 
 
 def _insert(
-    level: dict[Hashable, _Draft], name: Hashable, place: int, table: NDArray[np.int64], tables: Sequence[Table]
+    level: dict[Hashable, _Draft], name: Hashable, place: int, table: NDArray[np.int64], tables: Tables
 ) -> None:
     """The first row of a branch is its name; `level` are those of which one may begin with `name`."""
     at, size, like = 0, len(table), -1

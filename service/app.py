@@ -12,8 +12,9 @@ from contract.errors import Problem
 from service import migrate, problems
 from service.access import gate, tokens
 from service.access.gatekeeper import Gatekeeper
-from service.api import health, leases, schedules, studies, trials
+from service.api import artifacts, health, leases, schedules, studies, trials
 from service.api.context import Context
+from service.artifact_store import open_store
 from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
@@ -31,19 +32,15 @@ _ERRORS: dict[int | str, dict[str, object]] = {
 
 def create_app(settings: Settings) -> FastAPI:
     """An application over the settings' database, which is brought to this version's schema first."""
-    database = Database(settings)
-    try:
-        migrate.upgrade(database)
-    except BaseException:
-        database.close()
-        raise
+    store = open_store(settings.artifact_address)
+    database = _opened(settings)
     with database.read() as session:
         auth = settings.auth == "tokens" or (settings.auth == "auto" and tokens.exist(session))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        planner = Planner(database, settings)
-        app.state.context = Context(database, planner, settings)
+        planner = Planner(database, settings, store)
+        app.state.context = Context(database, planner, settings, store)
         await run_in_threadpool(planner.start)
         yield
         await run_in_threadpool(planner.close)
@@ -63,9 +60,19 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(Guard, hosts=settings.hosts)
-    for router in (studies.router, trials.router, schedules.router, leases.router):
+    for router in (studies.router, trials.router, artifacts.router, schedules.router, leases.router):
         app.include_router(router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)
     gate.check(app)
     return app
+
+
+def _opened(settings: Settings) -> Database:
+    database = Database(settings)
+    try:
+        migrate.upgrade(database)
+    except BaseException:
+        database.close()
+        raise
+    return database

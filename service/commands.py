@@ -8,15 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 import uvicorn
 
 from service.app import create_app
 from service.errors import StartupError
-from service.local_workers import LocalWorkers
-from service.settings import DEFAULT_DATABASE, DEFAULT_PORT, LOOPBACK, Settings
+from service.local_workers import LocalWorkers, access
+from service.settings import DEFAULT_DATABASE, DEFAULT_PORT, LOOPBACK, Auth, Settings
 
 DatabaseOption = Annotated[
     str,
@@ -30,6 +30,23 @@ AllowOption = Annotated[
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")]
 TtlOption = Annotated[float, typer.Option("--lease-ttl", min=1, help="Seconds a trial stays with a silent worker.")]
 SweepOption = Annotated[float, typer.Option("--sweep", min=0.1, help="Seconds between looks for expired leases.")]
+AuthOption = Annotated[
+    Auth,
+    typer.Option(
+        "--auth",
+        envvar="SWITCHBACK_AUTH",
+        help="tokens: requests need an access token; none: they do not; auto: they do when others can reach the "
+        "service, or when a token was ever created.",
+    ),
+]
+ArtifactsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--artifacts",
+        envvar="SWITCHBACK_ARTIFACTS",
+        help="Folder, or URL such as s3://BUCKET/PREFIX, for checkpoints and models; by default beside the database.",
+    ),
+]
 LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
@@ -40,15 +57,24 @@ def serve(
     allow_host: AllowOption = None,
     lease_ttl: TtlOption = 60.0,
     sweep: SweepOption = 5.0,
+    auth: AuthOption = "auto",
+    artifacts: ArtifactsOption = None,
     log_level: LogOption = "info",
 ) -> None:
     """Run the service: HTTP API and dashboard. The database is created, or brought up to date, first.
 
-    It has no accounts yet: whoever reaches it may use it. So it listens on this machine only, unless told otherwise.
+    On this machine alone it needs no accounts. Where others can reach it, it asks for access tokens.
     """
     if host not in LOOPBACK and not allow_host:
-        _refuse(f"--host {host} lets others reach a service without accounts; say by what names with --allow-host")
-    settings = _settings(database, lease_ttl, sweep, hosts=(*LOOPBACK, *(allow_host or ())))
+        refuse(f"--host {host} lets others reach the service; say by what names with --allow-host")
+    if host not in LOOPBACK and auth == "none":
+        refuse(f"--auth none on --host {host} would let everybody in; make tokens with `switchback token create`")
+    if auth == "auto" and allow_host:
+        auth = "tokens"
+    hosts = (*LOOPBACK, *(allow_host or ()))
+    settings = _settings(
+        database=database, lease_ttl_s=lease_ttl, sweep_s=sweep, hosts=hosts, auth=auth, artifacts=artifacts
+    )
     with _listening(host, port) as listener:
         _serve(settings, listener, log_level)
 
@@ -57,23 +83,24 @@ def up(
     database: DatabaseOption = DEFAULT_DATABASE,
     port: PortOption = DEFAULT_PORT,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Worker processes to run.")] = 1,
+    artifacts: ArtifactsOption = None,
     log_level: LogOption = "info",
 ) -> None:
     """Run everything on this machine: the service and its workers, until Ctrl-C."""
-    settings = _settings(database, 60.0, 5.0)
-    with _listening("127.0.0.1", port) as listener:
-        local = LocalWorkers(_address(listener), workers)
+    settings = _settings(database=database, artifacts=artifacts)
+    with _listening("127.0.0.1", port) as listener, _refusing(), access(settings) as token:
+        local = LocalWorkers(_address(listener), workers, token)
         try:
             _serve(settings, listener, log_level, before_exit=local.stop)
         finally:
             local.stop()
 
 
-def _settings(database: str, lease_ttl: float, sweep: float, *, hosts: tuple[str, ...] = LOOPBACK) -> Settings:
+def _settings(**given: Any) -> Settings:  # Any: each option of its own type, which Settings checks
     try:
-        return Settings(database=database, lease_ttl_s=lease_ttl, sweep_s=sweep, hosts=hosts)
+        return Settings(**given)
     except ValueError as error:
-        _refuse(str(error))
+        refuse(str(error))
 
 
 class _Server(uvicorn.Server):
@@ -101,15 +128,21 @@ def _serve(
     settings: Settings, listener: socket.socket, log_level: str, *, before_exit: Callable[[], None] = lambda: None
 ) -> None:
     logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    try:
+    with _refusing():
         app = create_app(settings)
-    except StartupError as error:
-        _refuse(str(error))
     shown = settings.url.render_as_string(hide_password=True)
     typer.echo(f"Switchback serves {shown} at {_address(listener)}", err=True)
     config = uvicorn.Config(app, log_level=log_level, access_log=False, timeout_graceful_shutdown=10)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal it has already obeyed once more
         _Server(config, before_exit).run(sockets=[listener])
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    try:
+        yield
+    except StartupError as error:
+        refuse(str(error))
 
 
 @contextmanager
@@ -120,7 +153,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listener.bind((host, port))
         except OSError as error:
-            _refuse(f"cannot listen on {host} port {port}: {error.strerror}. Give another with --port, or --port 0.")
+            refuse(f"cannot listen on {host} port {port}: {error.strerror}. Give another with --port, or --port 0.")
         listener.listen(2048)
         yield listener
 
@@ -130,6 +163,7 @@ def _address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _refuse(message: str) -> NoReturn:
+def refuse(message: str) -> NoReturn:
+    """End the command with exit code 2 and this message."""
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(2)

@@ -8,6 +8,7 @@ ServiceError
 ├── LeaseLost        409  the lease is not the trial's current one
 ├── Conflict         409  the object's state does not allow it
 ├── NoResultYet      409  nothing has finished yet
+├── TooLarge         413  a file, or what its study keeps, would be past its limit
 └── Overloaded       503  the database did not answer in time; try again
 
 StartupError is not an answer: it ends `switchback serve` with its message.
@@ -99,6 +100,12 @@ class NoResultYet(ServiceError):
     """Nothing has finished yet."""
 
     status, code, title = 409, "no-result-yet", "No result yet"
+
+
+class TooLarge(ServiceError):
+    """A file, or what its study keeps, would be past its limit."""
+
+    status, code, title = 413, "body-too-large", "Too large"
 
 
 class Overloaded(ServiceError):

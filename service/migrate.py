@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 
 from alembic import command
@@ -13,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from service.database import Database
 from service.errors import StartupError
+from service.settings import Settings
 
 
 def configuration(connection: Connection | None = None) -> Config:
@@ -27,6 +30,17 @@ def configuration(connection: Connection | None = None) -> Config:
 def revision(connection: Connection) -> str | None:
     """The schema revision a database is at; None when it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Database]:
+    """The database at this version's schema, closed afterwards."""
+    database = Database(settings)
+    try:
+        upgrade(database)
+        yield database
+    finally:
+        database.close()
 
 
 def upgrade(database: Database) -> None:

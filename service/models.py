@@ -47,6 +47,7 @@ class Study(Base):
 
 _QUEUED = text("status = 'queued'")
 _LEASED = text("status = 'leased'")
+_CHECKPOINT = text("name = 'checkpoint'")
 
 
 class Trial(Base):
@@ -101,7 +102,10 @@ class Trial(Base):
 
 
 class Attempt(Base):
-    """One lease of a trial. Its number is the identity every write is checked against."""
+    """One lease of a trial. Its number is the identity every write is checked against.
+
+    `resumed_attempt` and `resumed_from` name the checkpoint it went on from, if any: whose, and at which step.
+    """
 
     __tablename__ = "attempts"
     __table_args__ = (
@@ -123,6 +127,27 @@ class Attempt(Base):
     ended_at: Mapped[datetime | None]
     outcome: Mapped[AttemptOutcome]
     reason: Mapped[str | None]
+    resumed_attempt: Mapped[int | None]
+    resumed_from: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Artifact(Base):
+    """The file a trial has under a name, the newest of the last attempt that sent one, and its key in the store."""
+
+    __tablename__ = "artifacts"
+    __table_args__ = (
+        CheckConstraint("size > 0", name="size"),
+        Index("ix_artifacts_checkpoints", "trial_id", sqlite_where=_CHECKPOINT, postgresql_where=_CHECKPOINT),
+    )
+
+    trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    attempt: Mapped[int]
+    step: Mapped[int] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str] = mapped_column(String(100), unique=True)
+    created_at: Mapped[datetime]
 
 
 class Point(Base):

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from contract.artifacts import CHECKPOINT
 from contract.leases import LeaseRef
 from contract.trials import AttemptOutcome
 from service.lifecycle import LIVE, TRANSITIONS, Move
-from service.models import Attempt, Trial
+from service.models import Artifact, Attempt, Trial
 
 OUTCOMES: dict[Move, AttemptOutcome] = {
     "complete": "complete",
@@ -101,19 +102,49 @@ def lease(
             attempt=Trial.attempt + 1,
             lease_expires_at=expires,
             started_at=func.coalesce(Trial.started_at, now),
+            steps_done=case((Trial.attempt == 0, 0), else_=_checkpointed()),
             **owner,
         )
         .returning(Trial.id, Trial.attempt)
         .execution_options(synchronize_session=False)
     )
     rows = sorted(session.execute(statement).all())
+    resumed = _resumed(session, [trial_id for trial_id, attempt in rows if attempt > 1])
     attempts = [
         {"trial_id": trial_id, "number": attempt, "started_at": now, "outcome": "active", **owner}
+        | dict(zip(("resumed_attempt", "resumed_from"), resumed.get(trial_id, (None, None)), strict=True))
         for trial_id, attempt in rows
     ]
     if attempts:
         session.execute(insert(Attempt), attempts)
     return [trial_id for trial_id, _ in rows]
+
+
+def _checkpointed() -> ColumnElement[int]:
+    """The step of the trial's checkpoint, 0 without one."""
+    step = select(Artifact.step).where(Artifact.trial_id == Trial.id, Artifact.name == CHECKPOINT).scalar_subquery()
+    return func.coalesce(step, 0)
+
+
+def _resumed(session: Session, trial_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Whose checkpoint each trial goes on from, and at which step."""
+    if not trial_ids:
+        return {}
+    statement = select(Artifact.trial_id, Artifact.attempt, Artifact.step)
+    rows = session.execute(statement.where(Artifact.trial_id.in_(trial_ids), Artifact.name == CHECKPOINT))
+    return {trial_id: (attempt, step) for trial_id, attempt, step in rows}
+
+
+def begin_anew(session: Session, leases: Sequence[LeaseRef]) -> None:
+    """These attempts did not resume from the checkpoint they were offered: nothing earlier is part of their curve."""
+    later = [(lease.trial_id, lease.attempt) for lease in leases if lease.attempt > 1]
+    if later:
+        session.execute(
+            update(Attempt)
+            .where(tuple_(Attempt.trial_id, Attempt.number).in_(later), Attempt.resumed_from.is_not(None))
+            .values(resumed_attempt=None, resumed_from=None)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _picked(tasks: Sequence[str], count: int) -> Select[int]:

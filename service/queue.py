@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import and_, case, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from contract.artifacts import CHECKPOINT
 from contract.leases import (
     ClaimRequest,
     Completion,
@@ -26,13 +27,14 @@ from contract.leases import (
     WorkerInfo,
 )
 from contract.studies import CreateStudy
+from contract.tasks import task_with
 from contract.trials import AttemptOutcome, TrialSpec, TrialStatus
 from schedules import from_dict
+from service import artifacts
 from service.errors import Conflict, LeaseLost
 from service.lifecycle import Move
-from service.models import Attempt, Point, Pulse, Study, Trial, Worker
-from service.moves import OUTCOMES, Moved, extend_all, hashed, holds, lease, move, renew
-from service.search.space import task_with
+from service.models import Artifact, Attempt, Point, Pulse, Study, Trial, Worker
+from service.moves import OUTCOMES, Moved, begin_anew, extend_all, hashed, holds, lease, move, renew
 
 _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge", "pruned": "prune"}
 
@@ -92,6 +94,7 @@ def report(session: Session, reports: Sequence[TrialReport], *, now: datetime, t
     ]
     if rows:
         session.execute(_insert(session)(Point).on_conflict_do_nothing(), rows)
+    begin_anew(session, [item.lease for item in reports if item.resumed_from is None])
     for item in reports:
         done = max((point.step for point in item.points), default=0)
         session.execute(
@@ -208,10 +211,19 @@ def _held_by(session: Session, request: ClaimRequest) -> list[LeaseRef]:
 
 
 def _leases(session: Session, trial_ids: Iterable[int], ttl_s: float) -> list[Lease]:
-    statement = select(Trial, Study.definition).join(Study).where(Trial.id.in_(list(trial_ids))).order_by(Trial.id)
+    """Each with the checkpoint of the trial, which only a later attempt can have found there."""
+    of_trial = and_(Artifact.trial_id == Trial.id, Artifact.name == CHECKPOINT)
+    statement = select(Trial, Study.definition, Artifact).join(Study).outerjoin(Artifact, of_trial)
     return [
-        Lease(trial=_spec(trial, definition), attempt=trial.attempt, ttl_s=ttl_s)
-        for trial, definition in session.execute(statement)
+        Lease(
+            trial=_spec(trial, definition),
+            attempt=trial.attempt,
+            ttl_s=ttl_s,
+            checkpoint=None if checkpoint is None else artifacts.view(checkpoint),
+        )
+        for trial, definition, checkpoint in session.execute(
+            statement.where(Trial.id.in_(list(trial_ids))).order_by(Trial.id)
+        )
     ]
 
 

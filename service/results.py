@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from contract.studies import BestView, CreateStudy, RangeTestCurve, RangeTestView
@@ -47,6 +47,7 @@ def trial(session: Session, trial_id: int) -> TrialView:
                 ended_at=attempt.ended_at,
                 outcome=attempt.outcome,
                 reason=attempt.reason,
+                resumed_from=attempt.resumed_from,
             )
             for attempt, name in attempts
         ],
@@ -174,9 +175,24 @@ def _curves(session: Session, study_id: int, rows: Sequence[Trial], points: int)
 
 
 def _points(session: Session, row: Trial) -> tuple[list[int], list[dict[str, float]]]:
-    statement = select(Point.step, Point.values).where(Point.trial_id == row.id, Point.attempt == row.attempt)
+    statement = select(Point.step, Point.values).where(Point.trial_id == row.id, _of_curve(session, row))
     found = session.execute(statement.order_by(Point.step)).all()
     return [step for step, _ in found], [values for _, values in found]
+
+
+def _of_curve(session: Session, row: Trial) -> ColumnElement[bool]:
+    """The last attempt's points, and those of the attempt it resumed from up to that step, and so on back.
+
+    Points of a run that was thrown away are none of these.
+    """
+    parts, attempt, upto = [Point.attempt == row.attempt], row.attempt, None
+    earlier = select(Attempt).where(Attempt.trial_id == row.id, Attempt.resumed_attempt.is_not(None))
+    resumed = {one.number: one for one in session.scalars(earlier)} if row.attempt > 1 else {}
+    while (one := resumed.get(attempt)) is not None and one.resumed_attempt is not None:
+        assert one.resumed_from is not None
+        attempt, upto = one.resumed_attempt, one.resumed_from if upto is None else min(upto, one.resumed_from)
+        parts.append(and_(Point.attempt == attempt, Point.step <= upto))
+    return or_(*parts)
 
 
 def _metric_curve(row: Trial, steps: list[int], values: list[dict[str, float]], points: int) -> Curve:

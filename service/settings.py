@@ -19,7 +19,9 @@ class Settings:
     """Durations in seconds. A lease lives `lease_ttl_s` from claim or heartbeat; the sweep requeues expired ones.
 
     `hosts` are the names the service may be called by. `auth`: whether requests need an access token; `auto` when the
-    database has ever had one.
+    database has ever had one. `artifacts` is a folder, or a URL such as `s3://bucket/prefix`; by default a folder
+    beside the SQLite file, or `switchback.artifacts` where the service was started. A single artifact has at most
+    `artifact_bytes`, those of a study together `artifact_quota`.
     """
 
     database: str = DEFAULT_DATABASE
@@ -27,6 +29,9 @@ class Settings:
     sweep_s: float = 5.0
     idle_retry_s: float = 1.0
     hosts: tuple[str, ...] = LOOPBACK
+    artifacts: str | None = None
+    artifact_bytes: int = 2 * 2**30
+    artifact_quota: int = 100 * 2**30
     auth: Auth = "auto"
 
     def __post_init__(self) -> None:
@@ -36,6 +41,9 @@ class Settings:
         for name in ("lease_ttl_s", "sweep_s", "idle_retry_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be > 0 seconds, got {getattr(self, name)}")
+        for name in ("artifact_bytes", "artifact_quota"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: must be > 0 bytes, got {getattr(self, name)}")
 
     @property
     def url(self) -> URL:
@@ -52,3 +60,11 @@ class Settings:
         if backend not in drivers:
             raise ValueError(f"database: must be sqlite or postgresql, got {backend!r}")
         return url.set(drivername=drivers[backend])
+
+    @property
+    def artifact_address(self) -> str:
+        """Where artifacts are kept."""
+        if self.artifacts is not None:
+            return self.artifacts
+        file = self.url.database if self.url.get_backend_name() == "sqlite" else None
+        return f"{(file or 'switchback').removesuffix('.db')}.artifacts"

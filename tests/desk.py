@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,8 +95,8 @@ def desk(database: Database) -> Desk:
 
 
 @pytest.fixture
-def http(database_url: str) -> Iterator[TestClient]:
+def http(database_url: str, tmp_path: Path) -> Iterator[TestClient]:
     """The real application over each kind of database."""
-    app = create_app(Settings(database=database_url))
+    app = create_app(Settings(database=database_url, artifacts=str(tmp_path / "artifacts")))
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client

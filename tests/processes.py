@@ -36,7 +36,8 @@ class Service:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "service.log"
-        self._command = [SWITCHBACK, "serve", "--database", database, "--port", str(self.port), *options]
+        kept = ["--database", database, "--artifacts", str(folder / "artifacts")]
+        self._command = [SWITCHBACK, "serve", *kept, "--port", str(self.port), *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

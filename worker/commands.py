@@ -49,6 +49,9 @@ DataOption = Annotated[
 DownloadOption = Annotated[
     list[str] | None, typer.Option("--download", help="Fetch this dataset into the folder first: cifar10, mnist, ...")
 ]
+TokenFileOption = Annotated[
+    Path | None, typer.Option("--token-file", help="File with the access token; or SWITCHBACK_TOKEN.")
+]
 OnlyOption = Annotated[
     list[str] | None, typer.Option("--only", help="Offer only tasks that match, such as 'cifar10/*'; several add up.")
 ]
@@ -78,6 +81,7 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Log what h
 def worker(
     *,
     url: UrlOption = DEFAULT_URL,
+    token_file: TokenFileOption = None,
     name: NameOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = 1,
@@ -97,7 +101,10 @@ def worker(
     """Train the trials the service hands out, until Ctrl-C: once to finish the trial at hand, twice to give it back."""
     _log(logging.DEBUG if verbose else logging.INFO)
     _require("torch", "sklearn")
+    from client import credentials
     from worker.agent import Settings
+
+    credentials.use_file(token_file)
 
     try:
         settings = Settings(grace_s=grace, stall_s=stall, max_trials=max_trials, exit_when_idle_s=exit_when_idle)

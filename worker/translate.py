@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from contract.leases import Completion, LeaseRef, Point
-from contract.tasks import Adam, AdamW, Optimizer, RmsProp, Sgd
+from contract.tasks import Optimizer
 from contract.trials import TrialSpec
 from worker.engine import Diverged, Finished, Job, OptimizerNumbers
 from worker.tasks import Registry
@@ -30,27 +30,7 @@ def job(trial: TrialSpec, registry: Registry) -> Job:
 
 def optimizer(given: Optimizer) -> OptimizerNumbers:
     """The engine's numbers; those an optimizer does not have keep defaults that it does not read."""
-    match given:
-        case Sgd():
-            return OptimizerNumbers(
-                name="sgd", momentum=given.momentum, weight_decay=given.weight_decay, nesterov=given.nesterov
-            )
-        case Adam() | AdamW():
-            return OptimizerNumbers(
-                name=given.name,
-                momentum=given.momentum,
-                weight_decay=given.weight_decay,
-                beta2=given.beta2,
-                eps=given.eps,
-            )
-        case RmsProp():
-            return OptimizerNumbers(
-                name="rmsprop",
-                momentum=given.momentum,
-                weight_decay=given.weight_decay,
-                alpha=given.alpha,
-                eps=given.eps,
-            )
+    return OptimizerNumbers(**given.model_dump())
 
 
 def point(step: int, values: Mapping[str, float]) -> Point:

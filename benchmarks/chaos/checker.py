@@ -60,11 +60,8 @@ class Evidence:
 
 
 def lost(evidence: Evidence) -> Iterator[Violation]:
-    """Whatever was acknowledged is in the database: studies, claims, points, ends."""
+    """Whatever was acknowledged of a trial is in the database: claims, points, ends."""
     state = evidence.state
-    for call in evidence.calls:
-        if call.kind == "create" and call.verdict == "ok" and call.study not in state.studies:
-            yield Violation("lost", f"study {call.study} was created, and is not there", call.answered)
     for call, lease in evidence.claims():
         row = state.attempts.get(lease)
         if row is None or row.worker != call.worker:
@@ -79,6 +76,13 @@ def lost(evidence: Evidence) -> Iterator[Violation]:
             row = state.attempts.get(call.lease)
             if row is None or not call.stands(row.outcome):
                 yield Violation("lost", f"{call.kind} of {call.lease}: the attempt is {row}", call.answered)
+
+
+def lost_studies(evidence: Evidence) -> Iterator[Violation]:
+    """A study that was answered for is there."""
+    for call in evidence.calls:
+        if call.kind == "create" and call.verdict == "ok" and call.study not in evidence.state.studies:
+            yield Violation("lost", f"study {call.study} was created, and is not there", call.answered)
 
 
 def fence(evidence: Evidence) -> Iterator[Violation]:
@@ -214,7 +218,7 @@ def damaged(evidence: Evidence) -> Iterator[Violation]:
 
 
 RULES: tuple[Callable[[Evidence], Iterator[Violation]], ...] = (
-    lost, fence, terminal, doubled, answered_twice, idempotent, held, failing, stuck, numbered, damaged,
+    lost_studies, lost, fence, terminal, doubled, answered_twice, idempotent, held, failing, stuck, numbered, damaged,
 )  # fmt: skip
 
 

@@ -24,7 +24,9 @@ STANDS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request about one lease (a claim's answer lists `leases`, a creation's names its `study`); times are of the machine's monotonic clock.
+    """One request about one lease, timed by the machine's monotonic clock.
+
+    A claim's answer lists `leases`, a creation's names its `study`.
 
     `values` are what a report carried, step -> loss; `outcome` is what an end asked for.
     """

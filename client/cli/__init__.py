@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from client import DEFAULT_URL
+from client import DEFAULT_URL, credentials
 from client.cli.lazy import LazyGroup
 
 EXIT_CODES = (
@@ -30,11 +31,16 @@ def _show_version(asked: bool) -> None:
 def switchback(
     ctx: typer.Context,
     url: Annotated[str, typer.Option("--url", envvar="SWITCHBACK_URL", help="Address of the service.")] = DEFAULT_URL,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", help="File with the access token; or SWITCHBACK_TOKEN, SWITCHBACK_TOKEN_FILE."),
+    ] = None,
     _version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Find the learning-rate schedule a model should be trained with."""
+    credentials.use_file(token_file)
     group = ctx.command
     assert isinstance(group, LazyGroup)
     ctx.default_map = {name: {"url": url} for name in group.commands}

@@ -7,6 +7,7 @@ from enum import IntEnum
 import typer
 
 from client.errors import (
+    AccessDenied,
     NoResultYet,
     NotFound,
     ServiceUnavailable,
@@ -35,6 +36,7 @@ class BadArgument(SwitchbackError):
 
 
 REACH = "Start a service with `switchback up`, or name its address with --url or SWITCHBACK_URL."
+DENIED = "Ask whoever runs the service for an access token, and name it by SWITCHBACK_TOKEN or --token-file."
 KINDS: tuple[tuple[type[SwitchbackError], Code, str | None], ...] = (
     (ServiceUnavailable, Code.UNREACHABLE, REACH),
     (UnexpectedAnswer, Code.UNREACHABLE, REACH),
@@ -44,6 +46,7 @@ KINDS: tuple[tuple[type[SwitchbackError], Code, str | None], ...] = (
         "The study goes on: wait longer with --timeout, or use `switchback watch`.",
     ),
     (NoResultYet, Code.NO_RESULT, "Follow the study with `switchback watch` until a trial has finished."),
+    (AccessDenied, Code.BAD_INPUT, DENIED),
     (NotFound, Code.BAD_INPUT, "List the studies with `switchback studies`."),
 )
 

@@ -27,6 +27,7 @@ class Entry:
 COMMANDS = {
     "submit": Entry("client.cli.submit:submit", "Submit a study from a YAML or JSON file."),
     "preview": Entry("client.cli.preview:preview", "Draw the schedules a study would try, spending nothing."),
+    "plan": Entry("client.cli.plan:plan", "Count what the trials of a study share, spending nothing."),
     "watch": Entry("client.cli.watch:watch", "Follow a study until it ends, then show its result."),
     "best": Entry("client.cli.best:best", "Show the winning schedule of a study and the code to use it."),
     "schedules": Entry("client.cli.schedules:schedules", "List the schedule families, or explain and draw some."),
@@ -35,6 +36,7 @@ COMMANDS = {
     "up": Entry("service.commands:up", "Run everything on this machine: service, dashboard and workers.", "service"),
     "serve": Entry("service.commands:serve", "Run the service and its dashboard.", "service"),
     "worker": Entry("worker.commands:worker", "Train trials on this machine.", "worker"),
+    "token": Entry("service.token_commands:app", "Create, list and revoke access tokens of a service.", "service"),
     "check-task": Entry(
         "worker.commands:check_task", "Try a task of your own, and say what is wrong with it.", "worker"
     ),
@@ -59,7 +61,7 @@ class LazyGroup(TyperGroup):
         self,
         ctx: Any,  # Any: the type of typer's contexts is private to it
         args: list[str],
-    ) -> tuple[str | None, TyperCommand | None, list[str]]:
+    ) -> tuple[str | None, TyperCommand | TyperGroup | None, list[str]]:
         """The command to run, imported now; the listed ones are only lines of the help."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, self._load(name) if name and command else None, rest
@@ -74,30 +76,33 @@ class LazyGroup(TyperGroup):
         except SwitchbackError as error:
             raise typer.Exit(explain(error)) from error
 
-    def _load(self, name: str) -> TyperCommand:
+    def _load(self, name: str) -> TyperCommand | TyperGroup:
         from client.cli.failures import CommandMissing
 
         entry = COMMANDS.get(name)
         try:
-            function = _function(self._found.get(name), entry)
+            found = _target(self._found.get(name), entry)
         except ModuleNotFoundError as error:
             if entry is None or entry.extra is None or _installed(error.name):
                 raise
             raise CommandMissing(f'{name} needs: pip install "switchback[{entry.extra}]" ({error})') from error
-        single = typer.Typer(add_completion=False)
-        single.command(name)(function)
+        single = found
+        if not isinstance(single, typer.Typer):
+            single = typer.Typer(add_completion=False)
+            single.command(name)(found)
         command = typer.main.get_command(single)
-        assert isinstance(command, TyperCommand)
+        assert isinstance(command, TyperCommand | TyperGroup)
         return command
 
 
-def _function(point: EntryPoint | None, entry: Entry | None) -> Callable[..., object]:
+def _target(point: EntryPoint | None, entry: Entry | None) -> Callable[..., object] | typer.Typer:
+    """A command's function, or a group of commands."""
     if point is not None:
-        loaded: Callable[..., object] = point.load()
+        loaded: Callable[..., object] | typer.Typer = point.load()
         return loaded
     assert entry is not None
     module, name = entry.target.split(":")
-    found: Callable[..., object] = getattr(importlib.import_module(module), name)
+    found: Callable[..., object] | typer.Typer = getattr(importlib.import_module(module), name)
     return found
 
 

@@ -44,7 +44,7 @@ def preview(
     """
     found = files.read(file)
     study = found.study()
-    shown = _compute(found, study, limit, url)
+    shown = compute(found, study, limit, url)
     console = output()
     console.print(_table(shown))
     total = study.budget.steps or (study.budget.epochs or 0) * steps_per_epoch
@@ -53,7 +53,8 @@ def preview(
     console.print(Text(_summary(shown, study, total, steps_per_epoch)))
 
 
-def _compute(file: files.StudyFile, study: CreateStudy, limit: int, url: str) -> Preview:
+def compute(file: files.StudyFile, study: CreateStudy, limit: int, url: str) -> Preview:
+    """By the service that is installed, or else by the one at `url`."""
     for point in entry_points(group=GROUP):
         local: Callable[[CreateStudy, int], Preview] = point.load()
         try:

@@ -80,6 +80,11 @@ def verify(session: Session, token: str, *, now: datetime) -> Principal | None:
     return Principal(name=f"{row.name} ({row.key})", role=row.role, projects=reach, token_id=row.id)
 
 
+def key_of(token: str) -> str:
+    """The part of a token that names it."""
+    return token[4:16]
+
+
 def revoke(session: Session, *keys: str, now: datetime) -> int:
     """End tokens at once; how many were still good."""
     ended = session.scalars(

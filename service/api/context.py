@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Query, Request
 
 from service.access.roles import OWNER, Principal
 from service.access.scope import criteria
+from service.artifact_store import ArtifactStore
 from service.database import Database
 from service.planner import Planner
 from service.settings import Settings
@@ -22,6 +23,7 @@ class Context:
     database: Database
     planner: Planner
     settings: Settings
+    store: ArtifactStore
     who: Principal = OWNER
 
     @property

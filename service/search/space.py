@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from contract.base import Scalar
 from contract.space import Choice, Domain, Family, Range, Space
-from contract.tasks import Budget, Optimizer, Task
+from contract.tasks import Budget, Task, task_with
 from contract.trials import Origin
 from schedules import AnySchedule, ScheduleError, to_dict
 from schedules.presets import LR, REGISTRY, Parameter, Preset
@@ -102,15 +102,6 @@ def config_of(schedule: AnySchedule, params: Params) -> str:
         {"schedule": to_dict(schedule), "optimizer": optimizer}, sort_keys=True, separators=(",", ":"), allow_nan=False
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def task_with(task: Task, params: Params) -> Task:
-    """The task with the searched optimizer numbers in the place of its own; the rest of `params` is the schedule's."""
-    changes = {name: params[name] for name in OPTIMIZER if name in params}
-    if not changes:
-        return task
-    optimizer: Optimizer = type(task.optimizer).model_validate({**task.optimizer.model_dump(), **changes})
-    return task.model_copy(update={"optimizer": optimizer})
 
 
 def meaning(value: object, rule: Parameter) -> Hashable:

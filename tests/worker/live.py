@@ -28,7 +28,7 @@ class LiveService:
     """The application under uvicorn on one port, which a restart takes again."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = int(probe.getsockname()[1])
         self.url = f"http://127.0.0.1:{self._port}"
@@ -37,7 +37,7 @@ class LiveService:
 
     def start(self) -> None:
         config = uvicorn.Config(
-            create_app(self._settings), host="127.0.0.1", port=self._port, log_level="warning", lifespan="on"
+            create_app(self.settings), host="127.0.0.1", port=self._port, log_level="warning", lifespan="on"
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)

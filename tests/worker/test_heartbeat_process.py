@@ -19,6 +19,8 @@ from processes import Service
 from client.leases import LeaseClient
 from client.studies import StudyClient
 from contract.leases import ClaimRequest, LeaseRef, Release
+from service import migrate
+from service.access import tokens
 from worker.beats import Beat
 from worker.pulse import Pulse
 
@@ -144,3 +146,20 @@ def test_training_that_never_lets_go_of_the_interpreter_does_not_starve_it(tmp_p
             ctypes.PyDLL(None).sleep(2)  # PyDLL keeps the interpreter's lock: no thread of this process runs
             with StudyClient(service.url) as client:
                 assert len(client.trial(lease.trial_id).attempts) == 1
+
+
+def test_the_process_renews_with_the_access_token_of_its_worker(
+    service_of: Callable[..., LiveService], ear: Ear, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = service_of(auth="tokens")
+    with migrate.opened(service.settings) as database, database.write() as session:
+        now = database.now(session)
+        token = tokens.create(session, name="rig", role="admin", projects=None, expires_at=None, now=now)
+    (tmp_path / "token").write_text(token)
+    monkeypatch.setenv("SWITCHBACK_TOKEN_FILE", str(tmp_path / "token"))
+    submit(service)
+    lease, _ = claim(service.url)
+    with Pulse(service.url, worker_info().id, stall_s=60, progress=ear.progress, on_beat=ear.beats.append) as pulse:
+        pulse.hold(lease, 0.3)
+        wait_until(lambda: any(beat.leases for beat in ear.beats))
+    assert (next(state.held for beat in ear.beats for state in beat.leases), ear.beats[0].away) == (True, None)

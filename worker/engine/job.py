@@ -5,24 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from typing import Literal
 
 from schedules import AnySchedule, to_dict
+from schedules.updates import OptimizerNumbers
 from worker.engine.snapshot import Snapshot
 from worker.tasks import Task
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerNumbers:
-    """An optimizer of `torch.optim` and its numbers; `momentum` is beta1 for Adam and AdamW."""
-
-    name: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    nesterov: bool = False
-    beta2: float = 0.999
-    alpha: float = 0.99
-    eps: float = 1e-8
+__all__ = ["Job", "OptimizerNumbers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

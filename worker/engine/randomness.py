@@ -31,7 +31,7 @@ class RandomStream:
     def active(self) -> Iterator[None]:
         before = _read(self._device)
         if self._states is None:
-            torch.manual_seed(self._seed)
+            _seed(self._device, self._seed)
         else:
             _write(self._device, self._states)
         try:
@@ -39,6 +39,16 @@ class RandomStream:
         finally:
             self._states = _read(self._device)
             _write(self._device, before)
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    """Generator by generator: torch.manual_seed keeps a traceback for every CUDA device that is not in use yet."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def _read(device: torch.device) -> list[Tensor]:

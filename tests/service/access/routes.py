@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 from desk import definition, token, worker
 from town import Town
 
+from contract.artifacts import digest_header
 from schedules import to_dict
 from schedules.presets import REGISTRY
 from service.access.roles import Right
 
 Make: TypeAlias = Callable[[Town, str], dict[str, Any]]
 """What the request carries, for an object of that project."""
+
+
+V1 = "/api/v1"
 
 
 def nothing(town: Town, project: str) -> dict[str, Any]:
@@ -74,6 +79,23 @@ def release(town: Town, project: str) -> dict[str, Any]:
     return {"json": {"lease": town.lease(project), "reason": "going home"}}
 
 
+def file(town: Town, project: str) -> dict[str, Any]:
+    """A request of the holder of a lease to store a file."""
+    lease = town.lease(project)
+    headers = {"Switchback-Lease": lease["token"], "Repr-Digest": digest_header(sha256(b"file").hexdigest())}
+    place = {"trial_id": lease["trial_id"], "name": "model", "params": {"attempt": lease["attempt"], "step": 1}}
+    return place | {"headers": headers, "content": b"file"}
+
+
+def stored_file(town: Town, project: str) -> dict[str, Any]:
+    """A request of the holder of a lease for a file that is there."""
+    given = file(town, project)
+    path = f"{V1}/trials/{given['trial_id']}/artifacts/model"
+    sent = {name: given[name] for name in ("params", "headers", "content")}
+    assert town.ask("PUT", path, by=town.token("worker"), **sent).status_code == 200
+    return given | {"content": b""}
+
+
 @dataclass(frozen=True)
 class Route:
     """`own`, `foreign`: the status for those with the right. A foreign lease is as lost as one that never was."""
@@ -84,7 +106,6 @@ class Route:
     foreign: int = 200
 
 
-V1 = "/api/v1"
 ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/healthz"): Route("public"),
     ("GET", "/readyz"): Route("public"),
@@ -101,6 +122,10 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", f"{V1}/trials/{{trial_id}}"): Route("read", trial, 200, 404),
     ("GET", f"{V1}/trials/{{trial_id}}/curve"): Route("read", trial, 200, 404),
     ("GET", f"{V1}/trials/{{trial_id}}/schedule.svg"): Route("read", trial, 200, 404),
+    ("GET", f"{V1}/trials/{{trial_id}}/artifacts"): Route("read", trial, 200, 404),
+    ("GET", f"{V1}/trials/{{trial_id}}/artifacts/{{name}}"): Route("read", stored_file, 200, 404),
+    ("PUT", f"{V1}/trials/{{trial_id}}/artifacts/{{name}}"): Route("work", file, 200, 409),
+    ("GET", f"{V1}/leases/{{trial_id}}/artifacts/{{name}}"): Route("work", stored_file, 200, 409),
     ("GET", f"{V1}/workers"): Route("read"),
     ("GET", f"{V1}/schedules"): Route("read"),
     ("GET", f"{V1}/schedules/{{name}}"): Route("read", lambda town, project: {"name": "cosine"}),

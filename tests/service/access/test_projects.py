@@ -11,14 +11,21 @@ from typing import Any
 import pytest
 from desk import definition, token, worker
 from fastapi.testclient import TestClient
+from sqlalchemy import select
 from town import Town, town
 
+from contract.leases import ClaimRequest
+from service import queue, studies
 from service.access import tokens
+from service.access.scope import criteria
 from service.app import create_app
 from service.database import Database
+from service.mapping import Base
+from service.models import Study
 from service.settings import Settings
 
 V1 = "/api/v1"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GRID = definition().model_dump(mode="json")
 
 
@@ -116,3 +123,21 @@ def test_a_service_that_ever_had_a_token_asks_for_one_from_its_next_start(tmp_pa
         tokens.create(session, name="ann", role="viewer", projects=None, expires_at=None, now=datetime.now(UTC))
     with TestClient(create_app(settings), base_url="http://localhost") as http:
         assert http.get(f"{V1}/studies").status_code == 401
+
+
+def test_every_table_is_kept_apart_or_known_to_belong_to_the_service() -> None:
+    kept = {rule.entity.class_.__tablename__ for rule in criteria(frozenset({"ours"})) if rule.entity is not None}
+    tables = {mapper.class_.__tablename__ for mapper in Base.registry.mappers}
+    assert tables - kept == {"access_tokens", "pulse"}
+
+
+def test_postgresql_keeps_projects_apart_too(database: Database) -> None:
+    with database.write() as session:
+        for project in ("theirs", "ours"):
+            studies.create(session, definition(), project=project, now=NOW)
+    request = ClaimRequest(worker=worker(), token=token(), max_trials=2)
+    with database.within(criteria(frozenset({"ours"}))).write() as session:
+        leased = queue.claim(session, request, now=NOW, ttl_s=60)
+        assert (
+            {lease.trial.study_id for lease in leased} == {study.id for study in session.scalars(select(Study))} == {2}
+        )

@@ -55,7 +55,7 @@ def test_a_route_answers_those_who_have_its_right_about_their_own_things(
 def _ask(built: Town, key: tuple[str, str], role: str | None, project: str) -> int:
     method, path = key
     given: dict[str, Any] = ROUTES[key].make(built, project)
-    carried = {name: given.pop(name) for name in ("json", "content", "headers") if name in given}
+    carried = {name: given.pop(name) for name in ("json", "content", "headers", "params") if name in given}
     return int(built.ask(method, path.format(**given), by=role, **carried).status_code)
 
 

@@ -9,10 +9,10 @@ import pytest
 from search_studies import study
 
 from contract.studies import CreateStudy
-from contract.tasks import Task
+from contract.tasks import Task, task_with
 from schedules.presets import REGISTRY
 from service.search import strategy_for
-from service.search.space import OPTIMIZER, BoundSpace, bind, config_of, task_with
+from service.search.space import OPTIMIZER, BoundSpace, bind, config_of
 from service.search.strategy import SpaceError
 
 FIXED: dict[str, Any] = {"schedules": ["cosine"], "lr": 0.1}

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from schedules import updates
 from schedules.trajectories import Node, Tree, grow
 from worker.engine import divergence, optimizers
 from worker.engine.job import Job
@@ -170,7 +171,7 @@ TOLD_BY_THE_TABLE = {"id", "schedule", "optimizer", "epochs", "steps", "report_e
 def _everything_else(job: Job) -> Hashable:
     """What jobs must have in common, their tables apart, to make the same updates."""
     rest = tuple(getattr(job, one.name) for one in fields(job) if one.name not in TOLD_BY_THE_TABLE)
-    return rules.kind(job.optimizer), rest
+    return updates.kind(job.optimizer), rest
 
 
 def alike(one: Job, other: Job) -> bool:
@@ -179,7 +180,7 @@ def alike(one: Job, other: Job) -> bool:
 
 
 def _common(job: Job) -> tuple[object, ...]:
-    return job.task, job.batch_size, job.label_smoothing, rules.kind(job.optimizer)
+    return job.task, job.batch_size, job.label_smoothing, updates.kind(job.optimizer)
 
 
 def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, Weights]]) -> Member:

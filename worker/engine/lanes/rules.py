@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.engine.job import OptimizerNumbers
+from schedules import updates
+from schedules.updates import OptimizerNumbers
 from worker.engine.plan import Plan
 
 Numbers: TypeAlias = Sequence[Tensor]
@@ -29,30 +30,14 @@ class Rule(NamedTuple):
     update: Update
 
 
-def kind(numbers: OptimizerNumbers) -> tuple[object, ...]:
-    """What optimizers must share to be one array; rate, momentum and weight decay are each lane's own."""
-    return numbers.name, numbers.nesterov, numbers.beta2, numbers.alpha, numbers.eps
-
-
 def momenta(numbers: OptimizerNumbers, plan: Plan) -> NDArray[np.float64]:
     """Momentum (beta1) of each step, [T]."""
-    if plan.momentum is not None:
-        return plan.momentum
-    return np.full(plan.total_steps, float(numbers.momentum))
+    return updates.momenta(numbers, plan.total_steps, plan.momentum)
 
 
 def table(numbers: OptimizerNumbers, plan: Plan) -> NDArray[np.float64]:
     """The numbers that a step of one lane reads, [T, n]."""
-    lr, momentum = plan.lr, momenta(numbers, plan)
-    decay = np.full(plan.total_steps, float(numbers.weight_decay))
-    if numbers.name in {"sgd", "rmsprop"}:
-        return np.stack([-lr, momentum, decay], axis=1)
-    done = np.arange(1, plan.total_steps + 1)
-    rate = -lr / (1 - momentum**done)
-    scale = np.sqrt(1 - float(numbers.beta2) ** done)
-    if numbers.name == "adamw":
-        decay = 1 - lr * numbers.weight_decay
-    return np.stack([rate, 1 - momentum, 1 / scale, decay], axis=1)
+    return updates.table(numbers, plan.lr, plan.momentum)
 
 
 def rule(numbers: OptimizerNumbers) -> Rule:
