@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from benchmarks.chaos.history import Call, Window
+from benchmarks.chaos.history import Call, File, Window
 from benchmarks.chaos.state import State
 
+CHECKPOINT = "checkpoint"
+"""The artifact of this name is dropped when its trial ends."""
 LIVE = frozenset({"queued", "leased"})
 RESULTS = frozenset({"complete", "pruned", "diverged"})
 SLACK_S = 0.05
@@ -83,6 +85,23 @@ def lost_studies(evidence: Evidence) -> Iterator[Violation]:
     for call in evidence.calls:
         if call.kind == "create" and call.verdict == "ok" and call.study not in evidence.state.studies:
             yield Violation("lost", f"study {call.study} was created, and is not there", call.answered)
+
+
+def files(evidence: Evidence) -> Iterator[Violation]:
+    """An acknowledged artifact is kept until a later one supersedes it, and later claims resume from it."""
+    sent: dict[int, list[tuple[float, File]]] = defaultdict(list)
+    for call in evidence.writes():
+        if call.kind == "put" and call.file is not None and call.answered is not None:
+            sent[call.trial].append((call.answered, call.file))
+            if call.file.name != CHECKPOINT:
+                found = evidence.state.files.get((call.trial, call.file.name))
+                if _older(found, call.file):
+                    yield Violation("file", f"{call.file} of trial {call.trial}: kept is {found}", call.answered)
+    for call, (trial, _) in evidence.claims():
+        for at, file in sent[trial]:
+            found = call.resume.get(trial)
+            if file.name == CHECKPOINT and at < call.invoked and _older(found, file):
+                yield Violation("file", f"{file} of trial {trial}: a claim resumes from {found}", call.answered)
 
 
 def fence(evidence: Evidence) -> Iterator[Violation]:
@@ -161,7 +180,7 @@ def held(evidence: Evidence) -> Iterator[Violation]:
     for call in evidence.calls:
         if call.outcome:
             ended.setdefault(call.lease, call.invoked)
-        elif call.verdict == "ok":
+        elif call.verdict == "ok" and call.kind != "fetch":
             for lease in call.leases if call.kind == "claim" else (call.lease,):
                 renewals[lease].append(call)
     for call in evidence.calls:
@@ -218,14 +237,33 @@ def damaged(evidence: Evidence) -> Iterator[Violation]:
 
 
 RULES: tuple[Callable[[Evidence], Iterator[Violation]], ...] = (
-    lost_studies, lost, fence, terminal, doubled, answered_twice, idempotent, held, failing, stuck, numbered, damaged,
-)  # fmt: skip
+    lost_studies,
+    lost,
+    files,
+    fence,
+    terminal,
+    doubled,
+    answered_twice,
+    idempotent,
+    held,
+    failing,
+    stuck,
+    numbered,
+    damaged,
+)
 
 
 def check(calls: Sequence[Call], state: State, limits: Limits) -> list[Violation]:
     """Everything that is wrong."""
     evidence = Evidence(calls, state, limits)
     return [violation for rule in RULES for violation in rule(evidence)]
+
+
+def _older(found: File | None, file: File) -> bool:
+    """Whether what is there is not that file, nor one that may have superseded it."""
+    if found is None or (found.attempt, found.step) == (file.attempt, file.step):
+        return found != file
+    return (found.attempt, found.step) < (file.attempt, file.step)
 
 
 def _after(end: Call | None, call: Call) -> bool:

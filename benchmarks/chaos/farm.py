@@ -43,6 +43,7 @@ class Farm:
     ) -> None:
         self.folder, self.database, self.server = folder, url, server
         self.ttl_s, self.sweep_s, self.mutant = ttl_s, sweep_s, mutant
+        self.artifacts = str(folder / "artifacts")
         self.port, self.bad_port = _free_port(), _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.studies = StudyClient(self.url)
@@ -56,7 +57,7 @@ class Farm:
         """Return once the service answers that it is ready."""
         begun = time.monotonic()
         options = ["--database", self.database, "--port", str(self.port), "--log-level", "warning"]
-        options += ["--lease-ttl", str(self.ttl_s), "--sweep", str(self.sweep_s)]
+        options += ["--artifacts", self.artifacts, "--lease-ttl", str(self.ttl_s), "--sweep", str(self.sweep_s)]
         self.service = self._fork(serve, options, str(self.folder / "service.log"), self.mutant)
         while not self.ready():
             if not self.service.is_alive() or time.monotonic() > begun + READY_S:

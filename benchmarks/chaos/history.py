@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["create", "claim", "heartbeat", "report", "complete", "fail", "release", "checkpoint"]
+Kind: TypeAlias = Literal["create", "claim", "heartbeat", "report", "complete", "fail", "release", "put", "fetch"]
 Verdict: TypeAlias = Literal["ok", "stale", "refused", "overloaded", "fault", "unknown"]
 """`ok` 2xx, `stale` 409 lease-lost or not held, `refused` any other 4xx, `overloaded` 429 or 503, `fault` any other
 5xx, `unknown` no answer: it may have taken effect or not."""
@@ -23,10 +23,20 @@ STANDS: dict[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """An artifact: its name, the attempt that sent it, the step it is of, its SHA-256."""
+
+    name: str
+    attempt: int
+    step: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One request about one lease, timed by the machine's monotonic clock.
 
-    A claim's answer lists `leases`, a creation's names its `study`.
+    A claim's answer lists `leases` and the checkpoints they `resume` from, a creation's names its `study`.
 
     `values` are what a report carried, step -> loss; `outcome` is what an end asked for.
     """
@@ -40,7 +50,9 @@ class Call:
     attempt: int = 0
     values: dict[int, float] = field(default_factory=dict)
     outcome: str = ""
+    file: File | None = None
     leases: tuple[tuple[int, int], ...] = ()
+    resume: dict[int, File] = field(default_factory=dict)
     study: int = 0
     status: str = ""
     """Of the trial, as an `ok` end was answered."""
@@ -54,8 +66,8 @@ class Call:
 
     def repeats(self, other: Call) -> bool:
         """Whether this is the same request sent again."""
-        mine = (self.worker, self.kind, self.lease, self.outcome, self.values)
-        same = mine == (other.worker, other.kind, other.lease, other.outcome, other.values)
+        mine = (self.worker, self.kind, self.lease, self.outcome, self.values, self.file)
+        same = mine == (other.worker, other.kind, other.lease, other.outcome, other.values, other.file)
         return same and other.invoked < self.invoked
 
     def stands(self, outcome: str) -> bool:
@@ -95,4 +107,6 @@ def _calls(paths: Sequence[Path]) -> Iterator[Call]:
                 found = json.loads(line)
                 found["values"] = {int(step): value for step, value in found["values"].items()}
                 found["leases"] = tuple(map(tuple, found["leases"]))
+                found["file"] = found["file"] and File(**found["file"])
+                found["resume"] = {int(trial): File(**file) for trial, file in found["resume"].items()}
                 yield Call(**found)

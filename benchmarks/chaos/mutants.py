@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from contract.leases import LeaseRef
-from service import database, moves, queue
+from service import artifacts, database, moves, queue
 from service.models import Study, Trial
 
 
@@ -40,7 +40,7 @@ def no_fence() -> None:
         studies = dict(session.execute(statement).all()) if leases else {}
         return {ref: studies[ref.trial_id] for ref in leases if ref.trial_id in studies}
 
-    for module in (queue, moves):
+    for module in (queue, moves, artifacts):
         _replace(module, "holds", holds)
         _replace(module, "renew", renew)
 
@@ -109,6 +109,19 @@ def complete_once_only() -> None:
     settled = _replace(queue, "_settled", refusing)
 
 
+def unfenced_checkpoint() -> None:
+    """An artifact is taken from whoever names a trial."""
+
+    def check_lease(session: Session, ref: LeaseRef) -> int:
+        return session.scalars(select(Trial.study_id).where(Trial.id == ref.trial_id)).one()
+
+    def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> dict[LeaseRef, int]:
+        return dict.fromkeys(leases, 0)
+
+    _replace(artifacts, "check_lease", check_lease)
+    _replace(artifacts, "renew", renew)
+
+
 def deferred_begin() -> None:
     """Transactions that write begin as those that read do."""
 
@@ -124,6 +137,7 @@ MUTANTS: Mapping[str, Callable[[], None]] = MappingProxyType(
         "acknowledge-before-commit": acknowledge_before_commit,
         "unguarded-reaper": unguarded_reaper,
         "complete-once-only": complete_once_only,
+        "unfenced-checkpoint": unfenced_checkpoint,
         "deferred-begin": deferred_begin,
     }
 )

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psycopg
 from sqlalchemy.engine import make_url
@@ -93,9 +92,7 @@ class Nemesis:
     def fill_disk(self) -> None:
         """The service's files can grow no further for a moment."""
         with self._away():
-            path = make_url(self.farm.database).database
-            assert path is not None
-            self.farm.limit_files(max(Path(f"{path}{tail}").stat().st_size for tail in ("", "-wal")) // 2)
+            self.farm.limit_files(4_096)
             time.sleep(self.draw.uniform(0.2, 0.5))
             self.farm.limit_files(-1)
             self.done["disk full"] += 1

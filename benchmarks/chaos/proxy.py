@@ -9,12 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 LOST, TWICE, LATE = 0.06, 0.06, 0.05
+OWN = frozenset({"host", "connection", "transfer-encoding", "content-length", "accept-encoding"})
+"""Headers of one connection, not of the request."""
 LATE_S = (0.3, 3.0)
 """Longer than a lease lives under chaos, so that some copies arrive at another time of the trial's life."""
 
 
 class Relay(BaseHTTPRequestHandler):
-    """Hands every POST on; what it does to the answer is drawn for each."""
+    """Hands every request on; what it does to the answer is drawn for each."""
 
     protocol_version = "HTTP/1.1"
     upstream: ClassVar[int]
@@ -39,10 +41,17 @@ class Relay(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
     def _forward(self, body: bytes) -> tuple[int, str, bytes] | None:
         connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=8)
         try:
-            connection.request("POST", self.path, body, {"content-type": "application/json"})
+            given = {name: value for name, value in self.headers.items() if name.lower() not in OWN}
+            connection.request(self.command, self.path, body, given)
             response = connection.getresponse()
             return response.status, response.headers.get("content-type", ""), response.read()
         except (OSError, http.client.HTTPException):

@@ -20,6 +20,7 @@ from benchmarks.chaos.nemesis import Nemesis
 from benchmarks.chaos.state import State, look
 from client.errors import NotFound, ServiceUnavailable
 from contract.studies import CreateStudy
+from service.settings import Settings
 from tests.postgres import PostgresServer
 
 PEACE_S = 60.0
@@ -80,7 +81,7 @@ def run(plan: Plan) -> Outcome:
             _settle(farm)
             farm.dismiss()
             drains = [*nemesis.drains, farm.drain()]
-        calls, state = read(folder), look(url)
+        calls, state = read(folder), look(Settings(database=url, artifacts=farm.artifacts))
         violations = check(calls, state, Limits(ttl_s=plan.ttl_s, overload=tuple(nemesis.windows)))
         seconds = time.monotonic() - begun
         return Outcome(

@@ -6,12 +6,15 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
 
 import httpx2
 
-from benchmarks.chaos.history import Call, Kind, Recorder, Verdict
+from benchmarks.chaos.history import Call, File, Kind, Recorder, Verdict
 from client.errors import LeaseLost, RequestRefused, ServiceUnavailable
 from client.leases import LeaseClient
+from contract.artifacts import ArtifactView
 from contract.leases import (
     Acknowledged,
     ClaimRequest,
@@ -62,7 +65,9 @@ class Wire:
 
         def ask(call: Call) -> Call:
             found = self.client.claim(ClaimRequest(worker=info, token=token, max_trials=count)).leases
-            return replace(call, leases=tuple((lease.trial.id, lease.attempt) for lease in found))
+            leases = tuple((lease.trial.id, lease.attempt) for lease in found)
+            offered = {lease.trial.id: _file(lease.checkpoint) for lease in found if lease.checkpoint is not None}
+            return replace(call, leases=leases, resume=offered)
 
         return self._note("claim", ask)
 
@@ -82,6 +87,24 @@ class Wire:
             return call
 
         return self._note("report", ask, ref, values=values, zombie=zombie)
+
+    def put(self, ref: LeaseRef, name: str, content: bytes, *, step: int, zombie: bool = False) -> Call:
+        file = File(name, ref.attempt, step, sha256(content).hexdigest())
+
+        def ask(call: Call) -> Call:
+            return replace(call, file=_file(self.client.put_artifact(ref, name, content, step=step)))
+
+        return self._note("put", ask, ref, file=file, zombie=zombie)
+
+    def fetch(self, ref: LeaseRef, file: File, to: Path) -> Call:
+        """The checkpoint that a claim offered; the client holds it against its SHA-256."""
+
+        def ask(call: Call) -> Call:
+            wanted = ArtifactView.model_construct(trial_id=ref.trial_id, name=file.name, sha256=file.sha256)
+            self.client.get_artifact(ref, wanted, to)
+            return call
+
+        return self._note("fetch", ask, ref, file=file)
 
     def end(self, ref: LeaseRef, outcome: str, *, zombie: bool = False) -> Call:
         """Complete, diverged, failed or preempted."""
@@ -111,11 +134,22 @@ class Wire:
         *,
         values: dict[int, float] | None = None,
         outcome: str = "",
+        file: File | None = None,
         zombie: bool = False,
     ) -> Call:
         trial, attempt = (ref.trial_id, ref.attempt) if ref else (0, 0)
         begun = Call(
-            self.name, kind, time.monotonic(), None, "unknown", trial, attempt, values or {}, outcome, zombie=zombie
+            self.name,
+            kind,
+            time.monotonic(),
+            None,
+            "unknown",
+            trial,
+            attempt,
+            values=values or {},
+            outcome=outcome,
+            file=file,
+            zombie=zombie,
         )
         try:
             call = replace(ask(replace(begun, verdict="ok")), answered=time.monotonic())
@@ -130,9 +164,13 @@ class Wire:
         return call
 
     def _unavailable(self) -> Verdict:
-        if self.transport.status is None:
+        if self.transport.status is None or self.transport.status < 400:  # the answer was cut off
             return "unknown"
         return "overloaded" if self.transport.status in {429, 503} else "fault"
+
+
+def _file(view: ArtifactView) -> File:
+    return File(view.name, view.attempt, view.step, view.sha256)
 
 
 def token() -> str:

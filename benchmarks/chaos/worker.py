@@ -23,6 +23,7 @@ class Worker:
     """Draws what it does from its own seed; `pace_s` is the mean time between two of its calls."""
 
     wire: Wire
+    folder: Path
     ttl_s: float
     pace_s: float
     draw: random.Random
@@ -34,7 +35,10 @@ class Worker:
             mine, count = token(), self.draw.choice((1, 1, 2, 3))
             call = answered(partial(self.wire.claim, mine, count), PAUSES_S, self._over)
             for trial, attempt in call.leases:
-                self.train(LeaseRef(trial_id=trial, attempt=attempt, token=mine))
+                ref = LeaseRef(trial_id=trial, attempt=attempt, token=mine)
+                if trial in call.resume and self.draw.random() < 0.5:
+                    self.wire.fetch(ref, call.resume[trial], self.folder / f"{self.wire.name}.checkpoint")
+                self.train(ref)
             if not call.leases:
                 time.sleep(0.1)
 
@@ -51,11 +55,15 @@ class Worker:
                 self.haunt(ref)
             if verdict != "ok":
                 return
+            if self.draw.random() < 0.25:
+                self._put(ref, "checkpoint", step)
             if kind == "silent":
                 time.sleep(self.ttl_s * self.draw.uniform(0.5, 1.6))
                 kind = "steady"
         if kind == "edge":
             time.sleep(self.ttl_s * self.draw.uniform(0.97, 1.1))
+        if self.draw.random() < 0.3:
+            self._put(ref, "model", step)
         self._finish(ref)
 
     def haunt(self, ref: LeaseRef) -> None:
@@ -63,7 +71,12 @@ class Worker:
         step = self.draw.randint(STEPS + 1, STEPS + 1000)
         self.wire.report(ref, {step: self.draw.random()}, zombie=True)
         self.wire.heartbeat(ref, zombie=True)
+        self.wire.put(ref, "checkpoint", self.draw.randbytes(100), step=step, zombie=True)
         self.wire.end(ref, self.draw.choice(("complete", "failed", "preempted")), zombie=True)
+
+    def _put(self, ref: LeaseRef, name: str, step: int) -> None:
+        content = self.draw.randbytes(self.draw.randint(1, 20_000))
+        answered(partial(self.wire.put, ref, name, content, step=step), PAUSES_S, self._over)
 
     def _said(self, ref: LeaseRef, values: dict[int, float]) -> Verdict:
         time.sleep(self.draw.expovariate(1 / self.pace_s))
@@ -91,7 +104,7 @@ class Worker:
 def run(name: str, url: str, folder: str, ttl_s: float, pace_s: float) -> None:
     """The body of a worker's process; SIGTERM ends it after the call under way."""
     recorder = Recorder(Path(folder) / f"{name}.jsonl")
-    worker = Worker(Wire(name, url, recorder), ttl_s, pace_s, random.Random(name))
+    worker = Worker(Wire(name, url, recorder), Path(folder), ttl_s, pace_s, random.Random(name))
 
     def _stop(number: int, frame: FrameType | None) -> None:
         worker.stopped = True

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.chaos.checker import Limits, check
-from benchmarks.chaos.history import Call, Window
+from benchmarks.chaos.history import Call, File, Window
 from benchmarks.chaos.state import AttemptRow, State, TrialRow
 
 LIMITS = Limits(ttl_s=2.0, overload=(Window(90.0, 91.0),))
@@ -82,7 +82,7 @@ def test_a_state_that_does_not_fit_what_was_acknowledged_is_caught(rule: str, ch
     assert rule in rules(**changes)
 
 
-@pytest.mark.parametrize("kind", ["heartbeat", "report", "checkpoint"])
+@pytest.mark.parametrize("kind", ["heartbeat", "report", "put", "fetch"])
 def test_a_write_of_an_old_attempt_accepted_after_the_next_claim_breaks_the_fence(kind: Any) -> None:
     accepted = said(LATE_A, "ok", kind=kind, values={1: 0.5})
     assert rules((*CALLS, accepted)) == {"fence"}
@@ -107,6 +107,26 @@ def test_a_trial_handed_out_after_its_end_is_caught() -> None:
     attempts = STATE.attempts | {(1, 3): AttemptRow("c", "lost")}
     again = Call("c", "claim", 6.0, 6.1, "ok", leases=((1, 3),))
     assert "terminal" in rules((*CALLS, again), attempts=attempts)
+
+
+CHECKPOINT = File("checkpoint", 1, 5, "aa")
+PUT = Call("a", "put", 0.4, 0.5, "ok", 1, 1, file=CHECKPOINT)
+
+
+@pytest.mark.parametrize("offered", [{}, {1: replace(CHECKPOINT, step=4)}, {1: replace(CHECKPOINT, sha256="bb")}])
+def test_a_claim_that_does_not_resume_from_the_last_acknowledged_checkpoint_is_caught(offered: dict[int, File]) -> None:
+    assert rules((CLAIM_A, REPORT_A, PUT, replace(CLAIM_B, resume=offered), *CALLS[3:])) == {"file"}
+
+
+def test_a_claim_that_resumes_from_that_checkpoint_or_a_later_one_is_right() -> None:
+    for file in (CHECKPOINT, replace(CHECKPOINT, step=6, sha256="bb")):
+        assert rules((CLAIM_A, REPORT_A, PUT, replace(CLAIM_B, resume={1: file}), *CALLS[3:])) == set()
+
+
+def test_an_acknowledged_model_that_is_not_kept_is_caught() -> None:
+    put = Call("b", "put", 5.55, 5.58, "ok", 1, 2, file=File("model", 2, 12, "cc"))
+    assert rules((*CALLS, put)) == {"file"}
+    assert rules((*CALLS, put), files={(1, "model"): put.file}) == set()
 
 
 def test_an_acknowledged_study_that_is_not_there_is_caught() -> None:
