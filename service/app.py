@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +14,7 @@ from service.access import gate, tokens
 from service.access.gatekeeper import Gatekeeper
 from service.api import artifacts, health, leases, schedules, studies, trials
 from service.api.context import Context
-from service.artifact_store import open_store
+from service.artifact_store import ArtifactStore, open_store
 from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
@@ -22,6 +22,7 @@ from service.guard import Guard
 from service.planner import Planner
 from service.settings import Settings
 from service.version import VERSION
+from service.writer import Writer
 
 PREFIX = "/api/v1"
 _ERRORS: dict[int | str, dict[str, object]] = {
@@ -37,20 +38,11 @@ def create_app(settings: Settings) -> FastAPI:
     with database.read() as session:
         auth = settings.auth == "tokens" or (settings.auth == "auto" and tokens.exist(session))
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        planner = Planner(database, settings, store)
-        app.state.context = Context(database, planner, settings, store)
-        await run_in_threadpool(planner.start)
-        yield
-        await run_in_threadpool(planner.close)
-        database.close()
-
     app = FastAPI(
         title="Switchback",
         version=VERSION,
         summary="Finds the learning-rate schedule a model should be trained with.",
-        lifespan=lifespan,
+        lifespan=_lifespan(database, settings, store),
         separate_input_output_schemas=False,
         docs_url=None,
         redoc_url=None,
@@ -60,7 +52,8 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(Guard, hosts=settings.hosts)
-    for router in (studies.router, trials.router, artifacts.router, schedules.router, leases.router):
+    # Tried in order, the busiest first.
+    for router in (leases.router, studies.router, trials.router, artifacts.router, schedules.router):
         app.include_router(router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)
@@ -76,3 +69,20 @@ def _opened(settings: Settings) -> Database:
         database.close()
         raise
     return database
+
+
+def _lifespan(
+    database: Database, settings: Settings, store: ArtifactStore
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def _run(app: FastAPI) -> AsyncIterator[None]:
+        planner, writer = Planner(database, settings, store), Writer(database)
+        app.state.context = Context(database, writer, planner, settings, store)
+        await run_in_threadpool(planner.start)
+        writer.start()
+        yield
+        await run_in_threadpool(writer.close)
+        await run_in_threadpool(planner.close)
+        database.close()
+
+    return _run

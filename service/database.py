@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteOperationalError
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
@@ -19,6 +20,7 @@ from sqlalchemy.orm.util import LoaderCriteriaOption
 
 from service.errors import Overloaded
 from service.settings import Settings
+from service.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +31,25 @@ _SQLITE_TROUBLE = {
     "disk I/O error": "the disk of the database cannot be written",
 }
 
+DIALECTS: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+"""INSERT of each kind of database; both spell ON CONFLICT alike."""
 
+Result = TypeVar("Result")
+Job: TypeAlias = Callable[[Session, datetime], Result]
+"""What a request does inside a transaction, given the time."""
+
+
+RESTRICTED = "restricted"
+"""In a session's `info`: some rows do not exist for it, so statements past the ORM must not name rows by their ids."""
 Criteria: TypeAlias = tuple[LoaderCriteriaOption, ...]
+
+
+def dialect(session: Session) -> str:
+    """Which kind of database the session speaks to: a key of `DIALECTS`."""
+    return session.get_bind().dialect.name
 
 
 def restrict(session: Session, criteria: Criteria) -> Session:
@@ -41,6 +60,7 @@ def restrict(session: Session, criteria: Criteria) -> Session:
             state.statement = state.statement.options(*criteria)
 
     if criteria:
+        session.info[RESTRICTED] = True
         event.listen(session, "do_orm_execute", _restricted)
     return session
 
@@ -48,14 +68,15 @@ def restrict(session: Session, criteria: Criteria) -> Session:
 class Database:
     """A database with one way to read and one way to write.
 
-    SQLite belongs to one service process. Its writes go through a pool of a single connection and begin as
-    `BEGIN IMMEDIATE`: writers queue there instead of failing on a lock, and checkpoints, which only a writer's commit
-    runs, never meet a write (the WAL-reset fault of SQLite before 3.51.3 needs that meeting).
+    SQLite belongs to one service process. Its writes take turns, in the order they came, on a single connection and
+    begin as `BEGIN IMMEDIATE`: they never fail on a lock, and checkpoints, which only a writer's commit runs, never
+    meet a write (the WAL-reset fault of SQLite before 3.51.3 needs that meeting).
     """
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._turn: AbstractContextManager[object] = Turns(LOCK_TIMEOUT_S) if self.is_sqlite else nullcontext()
         if self.is_sqlite:
             self.writer = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN IMMEDIATE", pool_size=1)
             self.reader = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN", pool_size=16)
@@ -75,10 +96,22 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction, committed on leaving; rolled back on any exception."""
-        with _translated(), self._session(self.writer) as session:
+        with _translated(), self._turn, self._session(self.writer) as session:
             session.connection()  # take the write lock now, so that a read before the first write sees no older state
             yield session
             session.commit()
+
+    def write_together(self, jobs: Sequence[tuple[Job[Result], Criteria]]) -> list[Result | Exception]:
+        """Run each job behind a savepoint of its own and commit them all at once; what each returned or raised.
+
+        A job sees what its criteria let it see. One that raises leaves nothing behind, and no other is touched by it.
+        """
+        with _translated(), self._turn, self.writer.connect() as connection:
+            with Session(connection) as session:
+                now = self.now(session)
+            outcomes = [_alone(connection, job, criteria, now) for job, criteria in jobs]
+            connection.commit()
+        return outcomes
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -123,6 +156,18 @@ def _passing(error: OperationalError) -> str | None:
     if not isinstance(error.orig, SqliteOperationalError):
         return "the database server is away, or refuses connections"
     return next((why for sign, why in _SQLITE_TROUBLE.items() if sign in str(error.orig)), None)
+
+
+def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: datetime) -> Result | Exception:
+    try:
+        with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+            result = job(restrict(session, criteria), now)
+            session.commit()
+            return result
+    except OperationalError:
+        raise  # the connection is gone or the disk is full: SQLite may have rolled back what the others did, too
+    except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
+        return error
 
 
 def _sqlite_engine(url: str, begin: str, *, pool_size: int) -> Engine:

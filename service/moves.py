@@ -5,16 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
+from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT
-from contract.leases import LeaseRef
+from contract.leases import LeaseRef, TrialReport
 from contract.trials import AttemptOutcome
+from service.database import RESTRICTED
 from service.lifecycle import LIVE, TRANSITIONS, Move
-from service.models import Artifact, Attempt, Trial
+from service.models import Artifact, Attempt, Study, Trial, table
+
+TRIALS, ATTEMPTS, STUDIES = (table(model) for model in (Trial, Attempt, Study))
 
 OUTCOMES: dict[Move, AttemptOutcome] = {
     "complete": "complete",
@@ -91,33 +109,21 @@ def move(
 
 def lease(
     session: Session, tasks: Sequence[str], count: int, *, worker_id: str, token: str, now: datetime, expires: datetime
-) -> list[int]:
+) -> list[Row[Any]]:
     """Claim, in one statement, the oldest queued trial of these tasks and up to `count - 1` more of its fusion key."""
     owner = {"worker_id": worker_id, "token_hash": hashed(token)}
-    statement = (
-        update(Trial)
-        .where(Trial.id.in_(_picked(tasks, count)), Trial.status == TRANSITIONS["claim"][0])
-        .values(
-            status=TRANSITIONS["claim"][1],
-            attempt=Trial.attempt + 1,
-            lease_expires_at=expires,
-            started_at=func.coalesce(Trial.started_at, now),
-            steps_done=case((Trial.attempt == 0, 0), else_=_checkpointed()),
-            **owner,
-        )
-        .returning(Trial.id, Trial.attempt)
-        .execution_options(synchronize_session=False)
-    )
-    rows = sorted(session.execute(statement).all())
-    resumed = _resumed(session, [trial_id for trial_id, attempt in rows if attempt > 1])
+    given = {"tasks": tasks, "count": count, "now": now, "expires": expires, **owner}
+    found = session.execute(_CLAIM, {f"p_{name}": value for name, value in given.items()})
+    rows = sorted(found.all(), key=attrgetter("id"))
+    resumed = _resumed(session, [row.id for row in rows if row.attempt > 1])
     attempts = [
-        {"trial_id": trial_id, "number": attempt, "started_at": now, "outcome": "active", **owner}
-        | dict(zip(("resumed_attempt", "resumed_from"), resumed.get(trial_id, (None, None)), strict=True))
-        for trial_id, attempt in rows
+        {"trial_id": row.id, "number": row.attempt, "started_at": now, "outcome": "active", **owner}
+        | dict(zip(("resumed_attempt", "resumed_from"), resumed.get(row.id, (None, None)), strict=True))
+        for row in rows
     ]
     if attempts:
-        session.execute(insert(Attempt), attempts)
-    return [trial_id for trial_id, _ in rows]
+        session.connection().execute(insert(ATTEMPTS), attempts)
+    return rows
 
 
 def _checkpointed() -> ColumnElement[int]:
@@ -147,35 +153,94 @@ def begin_anew(session: Session, leases: Sequence[LeaseRef]) -> None:
         )
 
 
-def _picked(tasks: Sequence[str], count: int) -> Select[int]:
+def _picked() -> Select[int]:
     """The trials of one claim, locked; a common table expression, so that PostgreSQL evaluates it once."""
     queued = Trial.status == "queued"
     head = (
         select(Trial.fusion_key)
-        .where(queued, Trial.task_key.in_(tasks))
+        .where(queued, Trial.task_key.in_(bindparam("p_tasks", expanding=True)))
         .order_by(Trial.id)
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-    rows = select(Trial.id).where(queued, Trial.fusion_key == head).order_by(Trial.id).limit(count)
-    return select(rows.with_for_update(skip_locked=True).cte("picked").c.id)
+    rows = select(Trial.id).where(queued, Trial.fusion_key == head).order_by(Trial.id)
+    return select(rows.limit(bindparam("p_count")).with_for_update(skip_locked=True).cte("picked").c.id)
 
 
-def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> dict[LeaseRef, int]:
-    """Extend the leases that are still current, in one statement; each with its study's id."""
-    if not leases:
-        return {}
-    statement = (
-        update(Trial)
-        .where(holds(*leases))
-        .values(lease_expires_at=expires)
-        .returning(Trial.id, Trial.attempt, Trial.token_hash, Trial.study_id)
-        .execution_options(synchronize_session=False)
+_SPEC = ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
+SPEC = [TRIALS.c[name] for name in _SPEC]
+"""What a lease is made of."""
+
+# An ORM statement, unlike the others: no lease token stands for the trials yet, so what the worker may see must decide.
+_CLAIM = (
+    update(Trial)
+    .where(Trial.id.in_(_picked()), Trial.status == TRANSITIONS["claim"][0])
+    .values(
+        status=TRANSITIONS["claim"][1],
+        attempt=Trial.attempt + 1,
+        lease_expires_at=bindparam("p_expires"),
+        started_at=func.coalesce(Trial.started_at, bindparam("p_now", type_=Trial.started_at.type)),
+        steps_done=case((Trial.attempt == 0, 0), else_=_checkpointed()),
+        worker_id=bindparam("p_worker_id"),
+        token_hash=bindparam("p_token_hash"),
     )
-    studies = {(trial, attempt, token): study for trial, attempt, token, study in session.execute(statement)}
+    .returning(*(getattr(Trial, name) for name in _SPEC))
+    .execution_options(synchronize_session=False)
+)
+
+_KEYS = ("p_trial", "p_attempt", "p_token")
+_HELD = and_(
+    TRIALS.c.id == bindparam("p_trial"),
+    TRIALS.c.status == "leased",
+    TRIALS.c.attempt == bindparam("p_attempt"),
+    TRIALS.c.token_hash == bindparam("p_token"),
+)
+_RENEW = update(TRIALS).where(_HELD).values(lease_expires_at=bindparam("p_expires"))
+_done = bindparam("p_steps_done", type_=TRIALS.c.steps_done.type)
+_ADVANCE = _RENEW.values(
+    total_steps=bindparam("p_total_steps"),
+    steps_per_epoch=bindparam("p_steps_per_epoch"),
+    steps_done=case((TRIALS.c.steps_done < _done, _done), else_=TRIALS.c.steps_done),
+)
+
+
+def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> set[LeaseRef]:
+    """Extend the leases that are still current; those."""
+    return _renewed(session, _RENEW, leases, [{"p_expires": expires} for _ in leases])
+
+
+def advance(session: Session, reports: Sequence[TrialReport], *, expires: datetime) -> set[LeaseRef]:
+    """Extend the leases of these reports and note how far their trials are; those that are still current."""
+    changes = [
+        {
+            "p_expires": expires,
+            "p_total_steps": item.total_steps,
+            "p_steps_per_epoch": item.steps_per_epoch,
+            "p_steps_done": max((point.step for point in item.points), default=0),
+        }
+        for item in reports
+    ]
+    return _renewed(session, _ADVANCE, [item.lease for item in reports], changes)
+
+
+def _renewed(
+    session: Session, statement: Update, leases: Sequence[LeaseRef], changes: Sequence[dict[str, Any]]
+) -> set[LeaseRef]:
     keys = {ref: (ref.trial_id, ref.attempt, hashed(ref.token)) for ref in leases}
-    return {ref: studies[key] for ref, key in keys.items() if key in studies}
+    rows = [dict(zip(_KEYS, keys[ref], strict=True)) | change for ref, change in zip(leases, changes, strict=True)]
+    if session.info.get(RESTRICTED):
+        seen = set(session.scalars(select(Trial.id).where(Trial.id.in_([ref.trial_id for ref in leases]))))
+        rows = [row for row in rows if row["p_trial"] in seen]
+    # In the order of their ids, so that two batches over the same trials wait for each other instead of deadlocking.
+    rows.sort(key=itemgetter("p_trial"))
+    renewed = session.connection().execute(statement, rows).rowcount if rows else 0
+    if renewed == len(leases):
+        return set(leases)
+    held = {
+        tuple(row) for row in session.execute(select(Trial.id, Trial.attempt, Trial.token_hash).where(holds(*leases)))
+    }
+    return {ref for ref, key in keys.items() if key in held}
 
 
 def extend_all(session: Session, by: timedelta) -> None:

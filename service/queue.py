@@ -6,14 +6,12 @@ one raises `LeaseLost` and stores nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, case, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Text, bindparam, cast, func, select
 from sqlalchemy.orm import Session
 
-from contract.artifacts import CHECKPOINT
 from contract.leases import (
     ClaimRequest,
     Completion,
@@ -24,17 +22,43 @@ from contract.leases import (
     LeaseState,
     Release,
     TrialReport,
-    WorkerInfo,
 )
-from contract.studies import CreateStudy
-from contract.tasks import task_with
-from contract.trials import AttemptOutcome, TrialSpec, TrialStatus
-from schedules import from_dict
-from service import artifacts
-from service.errors import Conflict, LeaseLost
+from contract.studies import CreateStudy, StudyStatus
+from contract.trials import AttemptOutcome, TrialStatus
+from service.database import DIALECTS, dialect
+from service.definitions import parsed
+from service.errors import LeaseLost
+from service.handout import held_by, leases_of
 from service.lifecycle import Move
-from service.models import Artifact, Attempt, Point, Pulse, Study, Trial, Worker
-from service.moves import OUTCOMES, Moved, begin_anew, extend_all, hashed, holds, lease, move, renew
+from service.models import Attempt, Point, Pulse, Study, Trial, table
+from service.moves import (
+    OUTCOMES,
+    STUDIES,
+    TRIALS,
+    Moved,
+    advance,
+    begin_anew,
+    extend_all,
+    hashed,
+    holds,
+    lease,
+    move,
+    renew,
+)
+from service.roster import hear_from, see_worker
+
+POINTS, PULSE = table(Point), table(Pulse)
+_POINTS_ONCE = {name: insert(POINTS).on_conflict_do_nothing() for name, insert in DIALECTS.items()}
+_RUNNING = (
+    select(TRIALS.c.id)
+    .join(STUDIES)
+    .where(TRIALS.c.id.in_(bindparam("p_trials", expanding=True)), STUDIES.c.status == "running")
+)
+_STUDY_OF = (
+    select(Study.status, cast(Study.definition, Text).label("definition"))
+    .join(Trial)
+    .where(Trial.id == bindparam("p_trial"))
+)
 
 _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge", "pruned": "prune"}
 
@@ -48,9 +72,14 @@ def claim(
     """
     see_worker(session, request.worker, now=now, access=access)
     expires = now + timedelta(seconds=ttl_s)
-    held = renew(session, _held_by(session, request), expires=expires)
+    held = held_by(session, request)
     if held:
-        return _leases(session, [ref.trial_id for ref in held], ttl_s)
+        renew(
+            session,
+            [LeaseRef(trial_id=row.id, attempt=row.attempt, token=request.token) for row in held],
+            expires=expires,
+        )
+        return leases_of(session, held, ttl_s)
     claimed = lease(
         session,
         request.worker.tasks,
@@ -60,31 +89,21 @@ def claim(
         now=now,
         expires=expires,
     )
-    return _leases(session, claimed, ttl_s)
-
-
-def see_worker(session: Session, worker: WorkerInfo, *, now: datetime, access: int | None) -> None:
-    """Note that a worker is alive and what it can train. One that came with another token is not to be overwritten."""
-    row = {**worker.model_dump(), "last_seen_at": now, "token_id": access}
-    statement = _insert(session)(Worker).values(row)
-    own = Worker.token_id.is_not_distinct_from(access)
-    seen = session.execute(
-        statement.on_conflict_do_update(index_elements=[Worker.id], set_=row, where=own).returning(Worker.id)
-    )
-    if seen.first() is None:
-        raise Conflict(f"worker.id: must be this worker's own, got {worker.id!r}, which came with another access token")
+    return leases_of(session, claimed, ttl_s)
 
 
 def heartbeat(session: Session, request: HeartbeatRequest, *, now: datetime, ttl_s: float) -> list[LeaseState]:
     """Renew the leases that are still current and say which are not."""
-    session.execute(update(Worker).where(Worker.id == request.worker_id).values(last_seen_at=now))
-    return _states(session, request.leases, now=now, ttl_s=ttl_s) if request.leases else []
+    hear_from(session, request.worker_id, now=now)
+    held = renew(session, request.leases, expires=now + timedelta(seconds=ttl_s))
+    return _states(session, request.leases, held, ttl_s=ttl_s)
 
 
 def report(session: Session, reports: Sequence[TrialReport], *, now: datetime, ttl_s: float) -> list[LeaseState]:
     """Store points, each once however often it is sent; all of the batch, or none of it when a lease in it is stale."""
-    states = _states(session, [item.lease for item in reports], now=now, ttl_s=ttl_s)
-    stale = [(state.trial_id, state.attempt) for state in states if not state.held]
+    leases = [item.lease for item in reports]
+    held = advance(session, reports, expires=now + timedelta(seconds=ttl_s))
+    stale = [(ref.trial_id, ref.attempt) for ref in leases if ref not in held]
     if stale:
         raise LeaseLost(stale)
     rows = [
@@ -93,26 +112,15 @@ def report(session: Session, reports: Sequence[TrialReport], *, now: datetime, t
         for point in item.points
     ]
     if rows:
-        session.execute(_insert(session)(Point).on_conflict_do_nothing(), rows)
+        session.connection().execute(_POINTS_ONCE[dialect(session)], rows)
     begin_anew(session, [item.lease for item in reports if item.resumed_from is None])
-    for item in reports:
-        done = max((point.step for point in item.points), default=0)
-        session.execute(
-            update(Trial)
-            .where(Trial.id == item.lease.trial_id)
-            .values(
-                total_steps=item.total_steps,
-                steps_per_epoch=item.steps_per_epoch,
-                steps_done=case((Trial.steps_done < done, done), else_=Trial.steps_done),
-            )
-        )
-    return states
+    return _states(session, leases, held, ttl_s=ttl_s)
 
 
 def complete(session: Session, request: Completion, *, now: datetime) -> TrialStatus:
     """End a trial with its result. A completed trial whose objective is missing has failed, and says which it lacks."""
-    study = _study_of(session, request.lease)
-    metric = CreateStudy.model_validate(study.definition).objective.metric
+    _, study = _study_of(session, request.lease)
+    metric = study.objective.metric
     value = request.metrics.get(metric)
     name, reason = _OUTCOME_MOVES[request.outcome], request.reason
     if name == "complete" and value is None:
@@ -135,11 +143,10 @@ def complete(session: Session, request: Completion, *, now: datetime) -> TrialSt
 
 def fail(session: Session, request: Failure, *, now: datetime) -> TrialStatus:
     """The task raised: try again while the study's retries last, else the trial has failed."""
-    study = _study_of(session, request.lease)
-    limits = CreateStudy.model_validate(study.definition).limits
+    status, study = _study_of(session, request.lease)
     failures = session.scalar(select(Trial.failures).where(holds(request.lease)))
-    retry = failures is not None and failures < limits.max_retries
-    name: Move = "abandon" if study.status != "running" else "retry" if retry else "fail"
+    retry = failures is not None and failures < study.limits.max_retries
+    name: Move = "abandon" if status != "running" else "retry" if retry else "fail"
     spent = {"failures": Trial.failures + 1, "device_seconds": Trial.device_seconds + request.device_seconds}
     moved = move(session, name, holds(request.lease), now=now, reason=request.error, **spent)
     return _settled(session, request.lease, moved, ("failed", "cancelled"))
@@ -147,8 +154,8 @@ def fail(session: Session, request: Failure, *, now: datetime) -> TrialStatus:
 
 def release(session: Session, request: Release, *, now: datetime) -> TrialStatus:
     """The worker gives the trial back unfinished: queue it again, or end it when its study has ended."""
-    study = _study_of(session, request.lease)
-    name: Move = "release" if study.status == "running" else "abandon"
+    status, _ = _study_of(session, request.lease)
+    name: Move = "release" if status == "running" else "abandon"
     spent = {"device_seconds": Trial.device_seconds + request.device_seconds}
     moved = move(session, name, holds(request.lease), now=now, reason=request.reason, **spent)
     return _settled(session, request.lease, moved, ("preempted", "cancelled"))
@@ -180,19 +187,24 @@ def sweep(session: Session, *, now: datetime) -> int:
     return count
 
 
-def extend_over_outage(session: Session, *, now: datetime) -> timedelta:
-    """At start-up: nobody could renew a lease while no service ran, so give the time of the outage back to all."""
+def extend_over_outage(session: Session, *, now: datetime, tolerated: timedelta = timedelta(0)) -> timedelta:
+    """Nobody could renew a lease while no service ran, or while the database was away: give that time back to all.
+
+    The outage, since the last pulse; one not longer than `tolerated` is none.
+    """
     beat = session.scalar(select(Pulse.beat_at))
-    outage = max(now - beat, timedelta(0)) if beat is not None else timedelta(0)
-    extend_all(session, outage)
     pulse(session, now=now)
+    outage: timedelta = timedelta(0) if beat is None else now - beat
+    if outage <= tolerated:
+        return timedelta(0)
+    extend_all(session, outage)
     return outage
 
 
 def pulse(session: Session, *, now: datetime) -> None:
     """Note that the service is alive."""
-    statement = _insert(session)(Pulse).values(id=1, beat_at=now)
-    session.execute(statement.on_conflict_do_update(index_elements=[Pulse.id], set_={"beat_at": now}))
+    statement = DIALECTS[dialect(session)](PULSE).values(id=1, beat_at=now)
+    session.execute(statement.on_conflict_do_update(index_elements=[PULSE.c.id], set_={"beat_at": now}))
 
 
 def cancel_queued(session: Session, study_id: int, *, now: datetime, reason: str) -> int:
@@ -200,68 +212,27 @@ def cancel_queued(session: Session, study_id: int, *, now: datetime, reason: str
     return len(move(session, "cancel", Trial.study_id == study_id, now=now, reason=reason))
 
 
-def _held_by(session: Session, request: ClaimRequest) -> list[LeaseRef]:
-    statement = select(Trial.id, Trial.attempt).where(
-        Trial.status == "leased",
-        Trial.token_hash == hashed(request.token),
-        Trial.worker_id == request.worker.id,
-    )
-    rows = session.execute(statement).all()
-    return [LeaseRef(trial_id=trial_id, attempt=attempt, token=request.token) for trial_id, attempt in rows]
-
-
-def _leases(session: Session, trial_ids: Iterable[int], ttl_s: float) -> list[Lease]:
-    """Each with the checkpoint of the trial, which only a later attempt can have found there."""
-    of_trial = and_(Artifact.trial_id == Trial.id, Artifact.name == CHECKPOINT)
-    statement = select(Trial, Study.definition, Artifact).join(Study).outerjoin(Artifact, of_trial)
-    return [
-        Lease(
-            trial=_spec(trial, definition),
-            attempt=trial.attempt,
-            ttl_s=ttl_s,
-            checkpoint=None if checkpoint is None else artifacts.view(checkpoint),
-        )
-        for trial, definition, checkpoint in session.execute(
-            statement.where(Trial.id.in_(list(trial_ids))).order_by(Trial.id)
-        )
-    ]
-
-
-def _spec(trial: Trial, definition: dict[str, object]) -> TrialSpec:
-    study = CreateStudy.model_validate(definition)
-    return TrialSpec(
-        id=trial.id,
-        study_id=trial.study_id,
-        number=trial.number,
-        task=task_with(study.task, trial.params),
-        budget=study.budget,
-        schedule=from_dict(trial.schedule),
-        seed=trial.seed,
-        report_every=trial.report_every,
-        objective=study.objective.metric,
-    )
-
-
-def _states(session: Session, leases: Sequence[LeaseRef], *, now: datetime, ttl_s: float) -> list[LeaseState]:
-    held = renew(session, leases, expires=now + timedelta(seconds=ttl_s))
-    running = set(session.scalars(select(Study.id).where(Study.id.in_(set(held.values())), Study.status == "running")))
+def _states(session: Session, leases: Sequence[LeaseRef], held: set[LeaseRef], *, ttl_s: float) -> list[LeaseState]:
+    ids = [ref.trial_id for ref in held]
+    running = set(session.connection().scalars(_RUNNING, {"p_trials": ids})) if ids else set()
     return [
         LeaseState(
-            trial_id=item.trial_id,
-            attempt=item.attempt,
-            held=item in held,
-            ttl_s=ttl_s if item in held else 0.0,
-            directive="continue" if held.get(item) in running else "stop",
+            trial_id=ref.trial_id,
+            attempt=ref.attempt,
+            held=ref in held,
+            ttl_s=ttl_s if ref in held else 0.0,
+            directive="continue" if ref in held and ref.trial_id in running else "stop",
         )
-        for item in leases
+        for ref in leases
     ]
 
 
-def _study_of(session: Session, lease_ref: LeaseRef) -> Study:
-    study = session.scalar(select(Study).join(Trial).where(Trial.id == lease_ref.trial_id))
-    if study is None:
-        raise LeaseLost([(lease_ref.trial_id, lease_ref.attempt)])
-    return study
+def _study_of(session: Session, ref: LeaseRef) -> tuple[StudyStatus, CreateStudy]:
+    """The status and the definition of the study that the lease's trial belongs to."""
+    row = session.execute(_STUDY_OF, {"p_trial": ref.trial_id}).first()
+    if row is None:
+        raise LeaseLost([(ref.trial_id, ref.attempt)])
+    return row.status, parsed(row.definition)
 
 
 def _settled(session: Session, ref: LeaseRef, moved: list[Moved], outcomes: tuple[AttemptOutcome, ...]) -> TrialStatus:
@@ -280,8 +251,3 @@ def _settled(session: Session, ref: LeaseRef, moved: list[Moved], outcomes: tupl
     status = session.scalar(select(Trial.status).where(Trial.id == ref.trial_id))
     assert status is not None
     return status
-
-
-def _insert(session: Session) -> type[sqlite.Insert] | type[postgresql.Insert]:
-    """Both dialects spell ON CONFLICT alike."""
-    return sqlite.Insert if session.get_bind().dialect.name == "sqlite" else postgresql.Insert

@@ -77,7 +77,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A time in which the service may say that it is overloaded: its database was taken away."""
+    """A time in which the service may say that it is overloaded: its database was taken away, or it shuts down."""
 
     start: float
     end: float

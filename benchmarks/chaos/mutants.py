@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -13,9 +12,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from contract.leases import LeaseRef
+from contract.leases import LeaseRef, TrialReport
 from service import artifacts, database, moves, queue
-from service.models import Study, Trial
+from service.database import Criteria, Database, Job
+from service.models import Attempt, Trial
+from service.planner import Planner
 
 
 def _replace(owner: Any, name: str, made: Any) -> Any:
@@ -33,71 +34,65 @@ def no_fence() -> None:
     def holds(*leases: LeaseRef) -> ColumnElement[bool]:
         return or_(*(and_(Trial.id == lease.trial_id, Trial.status == "leased") for lease in leases))
 
-    def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> dict[LeaseRef, int]:
-        statement = (
-            update(Trial).where(holds(*leases)).values(lease_expires_at=expires).returning(Trial.id, Trial.study_id)
-        )
-        studies = dict(session.execute(statement).all()) if leases else {}
-        return {ref: studies[ref.trial_id] for ref in leases if ref.trial_id in studies}
+    def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> set[LeaseRef]:
+        if not leases:
+            return set()
+        renewed = update(Trial).where(holds(*leases)).values(lease_expires_at=expires).returning(Trial.id)
+        found = set(session.scalars(renewed))
+        return {ref for ref in leases if ref.trial_id in found}
+
+    def advance(session: Session, reports: Sequence[TrialReport], *, expires: datetime) -> set[LeaseRef]:
+        return renew(session, [item.lease for item in reports], expires=expires)
 
     for module in (queue, moves, artifacts):
         _replace(module, "holds", holds)
         _replace(module, "renew", renew)
+    _replace(queue, "advance", advance)
 
 
 def acknowledge_before_commit() -> None:
-    """The answer goes out first; the commit follows a moment later."""
+    """The answers go out first; the commit follows a moment later."""
 
-    @contextmanager
-    def write(self: database.Database) -> Iterator[Session]:
-        session = self._session(self.writer)
-        try:
-            session.connection()
-            yield session
-        except BaseException:
-            session.close()
-            raise
+    def write_together(self: Database, jobs: Sequence[tuple[Job[Any], Criteria]]) -> list[Any]:
+        turn, alone = self._turn, database._alone  # noqa: SLF001 - a mutant lives inside what it changes
+        turn.__enter__()
+        connection = self.writer.connect()
+        with Session(connection) as session:
+            now = self.now(session)
+        outcomes = [alone(connection, job, criteria, now) for job, criteria in jobs]
 
         def commit() -> None:
             time.sleep(0.03)
-            session.commit()
-            session.close()
+            connection.commit()
+            connection.close()
+            turn.__exit__(None, None, None)
 
         threading.Thread(target=commit).start()
+        return outcomes
 
-    _replace(database.Database, "write", write)
+    _replace(Database, "write_together", write_together)
 
 
 def unguarded_reaper() -> None:
     """The sweep decides by what it read a moment ago, and asks nothing again when it writes."""
 
-    def sweep(session: Session, *, now: datetime) -> int:
-        expired = session.execute(
-            select(Trial.id, Trial.lost).join(Study).where(Trial.status == "leased", Trial.lease_expires_at < now)
-        ).all()
-        session.commit()  # its snapshot and its write are two transactions
+    def sweep(self: Planner) -> None:
+        data = self._database
+        with data.read() as session:
+            now = data.now(session)
+            late = select(Trial.id, Trial.lost).where(Trial.status == "leased", Trial.lease_expires_at < now)
+            expired = session.execute(late).all()
         time.sleep(0.1)
-        for trial_id, lost in expired:
-            session.execute(
-                update(Trial)
-                .where(Trial.id == trial_id)
-                .values(
-                    status="queued",
-                    finished_at=None,
-                    worker_id=None,
-                    token_hash=None,
-                    lease_expires_at=None,
-                    lost=lost + 1,
-                )
-            )
-            session.execute(
-                update(moves.Attempt)
-                .where(moves.Attempt.trial_id == trial_id, moves.Attempt.outcome == "active")
-                .values(ended_at=now, outcome="lost")
-            )
-        return len(expired)
+        with data.write() as session:
+            for trial, lost in expired:
+                owner = {"worker_id": None, "token_hash": None, "lease_expires_at": None}
+                back = {"status": "queued", "finished_at": None, "lost": lost + 1, **owner}
+                session.execute(update(Trial).where(Trial.id == trial).values(back))
+                active = (Attempt.trial_id == trial) & (Attempt.outcome == "active")
+                session.execute(update(Attempt).where(active).values(ended_at=now, outcome="lost"))
+            queue.pulse(session, now=now)
 
-    _replace(queue, "sweep", sweep)
+    _replace(Planner, "_sweep", sweep)
 
 
 def complete_once_only() -> None:
@@ -115,8 +110,8 @@ def unfenced_checkpoint() -> None:
     def check_lease(session: Session, ref: LeaseRef) -> int:
         return session.scalars(select(Trial.study_id).where(Trial.id == ref.trial_id)).one()
 
-    def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> dict[LeaseRef, int]:
-        return dict.fromkeys(leases, 0)
+    def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> set[LeaseRef]:
+        return set(leases)
 
     _replace(artifacts, "check_lease", check_lease)
     _replace(artifacts, "renew", renew)

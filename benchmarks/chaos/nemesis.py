@@ -52,10 +52,11 @@ class Nemesis:
         self.farm.start()
 
     def drain(self) -> None:
-        """SIGTERM: it finishes what it has begun."""
-        self.drains.append(self.farm.drain())
-        self.done["service drained"] += 1
-        self.farm.start()
+        """SIGTERM: it finishes what it has begun, and turns away what comes then."""
+        with self._away():
+            self.drains.append(self.farm.drain())
+            self.done["service drained"] += 1
+            self.farm.start()
 
     def kill_worker(self) -> None:
         """SIGKILL of one."""

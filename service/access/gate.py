@@ -29,7 +29,7 @@ class Declared:
             raise ValueError(f"right: must be one of {get_args(Right)}, got {right!r}")
         self.right = right
 
-    def __call__(self, request: Request) -> Principal:
+    async def __call__(self, request: Request) -> Principal:
         """Who was let in; fails when nobody looked."""
         who = request.state.who
         assert isinstance(who, Principal)

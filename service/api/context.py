@@ -1,19 +1,22 @@
-"""What an endpoint is given: who asks, the database as far as they may see it, the planner and the settings."""
+"""What an endpoint is given: who asks, the database as far as they may see it, its writer, planner and settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import Depends, Path, Query, Request
 
 from service.access.roles import OWNER, Principal
 from service.access.scope import criteria
 from service.artifact_store import ArtifactStore
-from service.database import Database
+from service.database import Database, Job
 from service.planner import Planner
 from service.settings import Settings
+from service.writer import Writer
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Context:
     """The parts of a running application."""
 
     database: Database
+    writer: Writer
     planner: Planner
     settings: Settings
     store: ArtifactStore
@@ -31,8 +35,12 @@ class Context:
         """A worker not heard of for this long is gone."""
         return timedelta(seconds=self.settings.lease_ttl_s)
 
+    async def write(self, job: Job[Result]) -> Result:
+        """Run the job with others that wait, seeing what the asker may see; answered after the commit."""
+        return await self.writer.write(job, self.database.criteria)
 
-def _context(request: Request) -> Context:
+
+async def _context(request: Request) -> Context:
     context = request.app.state.context
     assert isinstance(context, Context)
     who = request.state.who

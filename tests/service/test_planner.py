@@ -69,7 +69,7 @@ def test_a_claim_that_finds_the_queue_dry_gets_a_quasi_random_trial_marked_as_su
     desk.create(**(TPE | {"search": {"method": "tpe", "trials": 12, "startup": 1}}))
     desk.claim()
     with desk.database.write() as session:
-        assert planner.fill_dry(session, desk.database, worker().tasks)
+        assert planner.fill_dry(session, worker().tasks, now=desk.now)
     assert [origin for _, origin, *_ in proposed(desk)] == ["startup", "quasi-random"]
     assert desk.claim(name="worker-b")
 
@@ -78,7 +78,7 @@ def test_a_dry_queue_is_not_filled_past_the_end_of_the_study(desk: Desk) -> None
     desk.create(**(TPE | {"search": {"method": "tpe", "trials": 1}}))
     desk.claim()
     with desk.database.write() as session:
-        assert not planner.fill_dry(session, desk.database, worker().tasks)
+        assert not planner.fill_dry(session, worker().tasks, now=desk.now)
 
 
 def test_two_planners_that_propose_the_same_numbers_store_them_once(desk: Desk) -> None:

@@ -1,0 +1,141 @@
+"""How fast the service hands out trials and takes reports, over HTTP, durable, beside Optuna's storages.
+
+Rates are requests answered after the commit (SQLite synchronous=FULL, or a PostgreSQL that syncs). The load generator
+is one process on raw sockets, the service another. The queue is filled beforehand. Beside each rate stands the
+service's own processor time per request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+from benchmarks import Figure, publish
+from benchmarks.rig import optuna_peer
+from benchmarks.rig.load import Outcome, Script, ask, drive
+from benchmarks.rig.serving import KINDS, Service, database, opened
+from benchmarks.rig.work import Hand, beats, fill, finish, grid, reference, reports, tpe
+
+CONNECTIONS = (1, 4, 16, 64)
+ARRAY = 64
+ROWS = 100
+
+
+def timed(service: Service, label: str, scripts: Sequence[Script], seconds: float) -> Outcome:
+    """Drive, and print what came of it."""
+    before = service.cpu_s()
+    outcome = drive(service.address, scripts, seconds=seconds)
+    spent = 1e6 * (service.cpu_s() - before) / max(1, len(outcome.latencies))
+    shown = f"p50 {outcome.quantile(0.5):7.2f}  p99 {outcome.quantile(0.99):7.2f} ms   {spent:6.0f} us of processor"
+    print(f"  {label:<34} {outcome.rate:8.0f} /s   {shown}", flush=True)
+    return outcome
+
+
+def protocol(kind: str, seconds: float, connections: Sequence[int]) -> list[Figure]:
+    """Claims, reports, heartbeats at each number of connections; the best of each against its target."""
+    rates: dict[str, list[float]] = {name: [] for name in ("claims", "arrays", "reports", "rows", "heartbeats")}
+    p99 = None
+    with database(kind) as url:
+        own = opened(url)
+        fill(own, grid(), 8_000 if seconds < 2 else 40_000)
+        own.close()
+        with Service(url, "--lease-ttl", "3600") as service:
+            for count in connections:
+                hands = [Hand(number) for number in range(count)]
+                run = partial(timed, service, seconds=seconds)
+                for name, scripts, worth in workloads(service, hands):
+                    outcome = run(f"{kind} {name} x{count}", scripts=scripts())
+                    rates[name].append(worth * outcome.rate)
+            p99 = timed(service, f"{kind} claims x8", [Hand(n).claims() for n in range(8)], seconds).quantile(0.99)
+    targets = {"claims": 1_000, "arrays": 10_000, "reports": 1_500, "rows": 20_000, "heartbeats": 1_500}
+    units = {"arrays": f"trials/s in arrays of {ARRAY}", "rows": f"rows/s in batches of {ROWS}"}
+    figures = [
+        Figure(f"{kind}: {units.get(name, f'{name}/s')}", max(found), f">= {targets[name]}")
+        for name, found in rates.items()
+    ]
+    return [*figures, Figure(f"{kind}: claim p99 at 8 connections, ms", p99, "<= 10")]
+
+
+def workloads(service: Service, hands: Sequence[Hand]) -> list[tuple[str, Callable[[], list[Script]], int]]:
+    """Each with what one answer of it is worth."""
+
+    def held(hand: Hand) -> dict[str, object]:
+        token, data = hand.claim()
+        return reference(ask(service.address, data).json()["leases"][0], token)
+
+    refs = [held(hand) for hand in hands]
+    pairs = list(zip(hands, refs, strict=True))
+    fresh = [held(hand) for hand in hands]
+    return [
+        ("claims", lambda: [hand.claims() for hand in hands], 1),
+        ("reports", lambda: [reports(ref, 1) for ref in refs], 1),
+        ("rows", lambda: [reports(ref, ROWS) for ref in fresh], ROWS),
+        ("heartbeats", lambda: [beats(hand.worker["id"], ref) for hand, ref in pairs], 1),
+        ("arrays", lambda: [hand.claims(ARRAY) for hand in hands[:8]], ARRAY),
+    ]
+
+
+def latency(kind: str, finished: int, hands: int, seconds: float) -> Figure:
+    """Claim latency while that many TPE trials are finished and the workers report and complete between claims."""
+    waits: list[float] = []
+    with database(kind) as url:
+        own = opened(url)
+        study = fill(own, tpe(100_000), 0)
+        finish(own, study, finished)
+        own.close()
+        with Service(url) as service:
+            drive(service.address, [Hand(99).cycles([])], seconds=min(1.0, seconds))
+            timed(
+                service, f"{kind} cycles, {finished} finished", [Hand(n).cycles(waits) for n in range(hands)], seconds
+            )
+    claims = Outcome(1.0, waits)
+    note = f"p50 {claims.median:.2f} ms over {len(waits)} claims"
+    return Figure(f"{kind}: claim p99 at {finished} TPE trials, ms", claims.quantile(0.99), "<= 50", note)
+
+
+def against_optuna(kind: str, seconds: float) -> list[Figure]:
+    """Whole trials per second: claim, report, complete against ask, report, tell, four at a time."""
+    with database(kind) as url:
+        own = opened(url)
+        fill(own, grid(), 4_000)
+        own.close()
+        with Service(url) as service:
+            ours = timed(service, f"{kind} trials x4", [Hand(n).cycles([]) for n in range(4)], seconds).rate / 3
+    figures = []
+    with ExitStack() as stack:
+        url = optuna_peer.prepared(_for_optuna(stack.enter_context(database(kind))))
+        for name in ("RDB", "gRPC proxy"):
+            place = url if name == "RDB" else stack.enter_context(optuna_peer.proxied(url))
+            theirs = max(optuna_peer.rate(place, processes=count, seconds=seconds) for count in (1, 4))
+            note = f"{ours:.0f} against {theirs:.1f} trials/s"
+            figures.append(Figure(f"{kind}: trials/s over Optuna's {name}", ours / theirs, ">= 30", note))
+    return figures
+
+
+def _for_optuna(url: str) -> str:
+    return url.replace("switchback.db", "optuna.db").replace("postgresql://", "postgresql+psycopg://")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="short windows, 1 and 16 connections")
+    parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead of SQLite")
+    parser.add_argument("--only", choices=("protocol", "latency", "optuna"), help="one part")
+    given = parser.parse_args()
+    kind = KINDS[given.postgres]
+    seconds, connections = (1.5, (1, 16)) if given.quick else (5.0, CONNECTIONS)
+    finished = (10, 1_000) if given.quick else (10, 1_000, 10_000)
+    parts = {
+        "protocol": lambda: protocol(kind, seconds, connections),
+        "latency": lambda: [latency(kind, count, 32, 2 * seconds) for count in finished],
+        "optuna": lambda: against_optuna(kind, seconds),
+    }
+    chosen = [given.only] if given.only else list(parts)
+    return publish("dispatch", [figure for name in chosen for figure in parts[name]()])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

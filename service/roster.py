@@ -1,0 +1,39 @@
+"""The workers as last heard of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Executable, bindparam, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from contract.leases import WorkerInfo
+from service.database import DIALECTS, dialect
+from service.errors import Conflict
+from service.models import Worker, table
+
+WORKERS = table(Worker)
+
+
+def _see(statement: sqlite.Insert | postgresql.Insert) -> Executable:
+    """Store a worker; one that is there is brought up to date if it came with the same access token."""
+    row = {column.name: statement.excluded[column.name] for column in WORKERS.c}
+    own = WORKERS.c.token_id.is_not_distinct_from(statement.excluded.token_id)
+    return statement.on_conflict_do_update(index_elements=[WORKERS.c.id], set_=row, where=own).returning(WORKERS.c.id)
+
+
+_SEE = {name: _see(insert(WORKERS)) for name, insert in DIALECTS.items()}
+_SEEN = update(WORKERS).where(WORKERS.c.id == bindparam("p_worker")).values(last_seen_at=bindparam("p_now"))
+
+
+def see_worker(session: Session, worker: WorkerInfo, *, now: datetime, access: int | None) -> None:
+    """Note that a worker is alive and what it can train. One that came with another token is not to be overwritten."""
+    row = {**worker.model_dump(), "last_seen_at": now, "token_id": access}
+    if session.connection().execute(_SEE[dialect(session)], row).first() is None:
+        raise Conflict(f"worker.id: must be this worker's own, got {worker.id!r}, which came with another access token")
+
+
+def hear_from(session: Session, worker_id: str, *, now: datetime) -> None:
+    """Note that a worker is alive."""
+    session.connection().execute(_SEEN, {"p_worker": worker_id, "p_now": now})

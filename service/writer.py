@@ -1,0 +1,114 @@
+"""The writing of the hot path: requests that come together share one transaction and are answered after its commit.
+
+A commit waits for the disk, and the disk does not mind how much it is given. So requests queue; a thread takes those
+that are there, runs each behind a savepoint of its own, commits once, and only then answers: acknowledged is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from service.database import Criteria, Database, Job
+from service.errors import Overloaded
+
+Result = TypeVar("Result")
+
+WAITING = 1_000
+"""Requests that may wait, about a second's work; more are told to come back, so that memory stays bounded."""
+GROUP = 64
+"""Requests of one transaction: the first of them waits for the work of all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Request:
+    job: Job[Any]  # each request's own result type, which its future hands to the one who asked
+    criteria: Criteria
+    answer: asyncio.Future[Any]
+
+
+class Writer:
+    """Threads that write for coroutines: one where the database has one writer, else enough to keep it busy."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._requests: SimpleQueue[_Request | None] = SimpleQueue()
+        self._closed = False
+        count = 1 if database.is_sqlite else 4
+        self._threads = [threading.Thread(target=self._run, name=f"writer-{n}", daemon=True) for n in range(count)]
+
+    @property
+    def waiting(self) -> int:
+        """Requests that nobody has begun."""
+        return self._requests.qsize()
+
+    def start(self) -> None:
+        """Begin to write; from the event loop whose coroutines will ask."""
+        self._loop = asyncio.get_running_loop()
+        for thread in self._threads:
+            thread.start()
+
+    async def write(self, job: Job[Result], criteria: Criteria = ()) -> Result:
+        """What the job returned, once it is committed; or what it raised, once it is undone.
+
+        The job sees only the rows that fulfil the criteria.
+        """
+        if self._closed:
+            raise Overloaded("the service is shutting down; try again")
+        if self.waiting >= WAITING:
+            raise Overloaded(f"{WAITING} writes are waiting; try again")
+        request = _Request(job, criteria, self._loop.create_future())
+        self._requests.put(request)
+        result: Result = await request.answer
+        return result
+
+    def close(self) -> None:
+        """Write what was accepted, then stop."""
+        self._closed = True
+        for _ in self._threads:
+            self._requests.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while True:
+            group, more = self._next_group()
+            if group:
+                self._serve(group)
+            if not more:
+                return
+
+    def _next_group(self) -> tuple[list[_Request], bool]:
+        """The requests that wait, at least one of them; and whether the thread is to go on."""
+        group: list[_Request] = []
+        while len(group) < GROUP:
+            try:
+                request = self._requests.get(block=not group)
+            except Empty:
+                return group, True
+            if request is None:
+                return group, False
+            group.append(request)
+        return group, True
+
+    def _serve(self, group: Sequence[_Request]) -> None:
+        outcomes: Sequence[object]
+        try:
+            outcomes = self._database.write_together([(request.job, request.criteria) for request in group])
+        except Exception as error:  # noqa: BLE001 - whatever it is, every request of the group is told
+            outcomes = [error] * len(group)
+        self._loop.call_soon_threadsafe(_answer, group, outcomes)
+
+
+def _answer(group: Sequence[_Request], outcomes: Sequence[object]) -> None:
+    for request, outcome in zip(group, outcomes, strict=True):
+        if request.answer.done():  # whoever asked has gone
+            continue
+        if isinstance(outcome, Exception):
+            request.answer.set_exception(outcome)
+        else:
+            request.answer.set_result(outcome)

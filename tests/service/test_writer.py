@@ -1,0 +1,117 @@
+"""Writes that share a commit: each is answered after it, and none is touched by another's failure."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import pytest
+from desk import Desk
+from sqlalchemy.orm import Session
+
+from service import studies, writer
+from service.database import Database
+from service.errors import NotFound, Overloaded
+from service.turns import Turns
+from service.writer import Writer
+
+
+def served(database: Database, work: Callable[[Writer], Awaitable[object]]) -> object:
+    """Run with a writer that is started and closed around it."""
+
+    async def _run() -> object:
+        found = Writer(database)
+        found.start()
+        try:
+            return await work(found)
+        finally:
+            await asyncio.to_thread(found.close)
+
+    return asyncio.run(_run())
+
+
+def stops(study_id: int) -> Callable[[Session, datetime], int]:
+    def _stop(session: Session, now: datetime) -> int:
+        studies.stop(session, study_id, now=now, reason="asked to")
+        return study_id
+
+    return _stop
+
+
+def test_what_is_answered_can_be_read_by_others(desk: Desk) -> None:
+    study = desk.create()
+    assert served(desk.database, lambda found: found.write(stops(study))) == study
+    assert set(desk.statuses()) == {"cancelled"}
+
+
+def test_of_writes_that_share_a_commit_one_that_fails_is_undone_alone(desk: Desk) -> None:
+    first, second = desk.create(cells=1), desk.create(cells=1)
+
+    def half(session: Session, now: datetime) -> int:
+        studies.stop(session, second, now=now, reason="undone")
+        raise NotFound("after it has written")
+
+    done, undone = desk.database.write_together([(stops(first), ()), (half, ())])
+    assert (done, type(undone)) == (first, NotFound)
+    assert desk.statuses() == ["cancelled", "queued"]
+
+
+def test_a_failure_reaches_the_one_who_asked(desk: Desk) -> None:
+    with pytest.raises(NotFound, match="no study 77"):
+        served(desk.database, lambda found: found.write(stops(77)))
+
+
+def test_writes_beyond_what_may_wait_are_told_to_come_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "WAITING", 8)
+    free = threading.Event()
+
+    async def flood(found: Writer) -> list[object]:
+        asked = [asyncio.create_task(found.write(lambda _session, _now: free.wait(10))) for _ in range(200)]
+        await asyncio.sleep(0.1)
+        free.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    outcomes = served(desk.database, flood)
+    assert isinstance(outcomes, list)
+    assert {type(outcome) for outcome in outcomes} == {bool, Overloaded}
+
+
+def test_closing_finishes_what_was_accepted(desk: Desk) -> None:
+    studies_made = [desk.create(cells=1) for _ in range(5)]
+
+    async def leave(found: Writer) -> list[int]:
+        asked = [asyncio.create_task(found.write(stops(study))) for study in studies_made]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(found.close)
+        return await asyncio.gather(*asked)
+
+    assert served(desk.database, leave) == studies_made
+    assert desk.statuses() == ["cancelled"] * 5
+
+
+def test_a_lock_is_given_in_the_order_it_was_asked_for() -> None:
+    turns, order = Turns(5), []
+
+    def take(number: int) -> None:
+        with turns:
+            order.append(number)
+
+    threads = [threading.Thread(target=take, args=(number,)) for number in range(8)]
+    with turns:
+        for count, thread in enumerate(threads, start=1):
+            thread.start()
+            while len(turns._waiting) < count:
+                threading.Event().wait(0.001)
+    for thread in threads:
+        thread.join()
+    assert order == list(range(8))
+
+
+def test_whoever_waits_too_long_for_the_lock_is_told_to_come_back() -> None:
+    turns = Turns(0.01)
+    with turns, pytest.raises(Overloaded, match="busy writing"), turns:
+        pass
+    with turns:
+        pass
