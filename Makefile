@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: install demo test lint types imports unit interop openapi docs benchmarks clean help
+.PHONY: install demo test lint types imports unit interop conformance openapi docs benchmarks clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -42,13 +42,18 @@ interop:
 	.venv-interop/bin/pip install --quiet --editable '.[service,worker,dev,interop]'
 	.venv-interop/bin/python -m pytest tests/schedules $(ARGS)
 
+# Every engine against `solo`, over models x optimizers x schedules x lane counts; takes tens of minutes.
+conformance: install
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --timeout 600 tests/worker/engine $(ARGS)
+
 # After a change of the API that is meant.
 openapi: install
 	$(BIN)/python tests/architecture/test_openapi.py
 
-# After a change of a preset.
+# After a change of a preset, or of the states of a trial.
 docs: install
 	$(BIN)/python -m schedules.presets.reference > docs/schedules.md
+	$(BIN)/python -m service.lifecycle > docs/states.md
 
 # Every figure, in full; each prints one JSON line at its end. `make benchmarks ARGS=--quick` takes minutes.
 benchmarks: install

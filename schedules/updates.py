@@ -16,7 +16,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerNumbers:
-    """An optimizer of `torch.optim` and its numbers; `momentum` is beta1 for Adam and AdamW."""
+    """An optimizer of `torch.optim` and its numbers; `momentum` is beta1 for Adam and AdamW.
+
+    `layer_decay`: the rate of every layer is this many times that of the one above it.
+    """
 
     name: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
     momentum: float = 0.9
@@ -25,11 +28,16 @@ class OptimizerNumbers:
     beta2: float = 0.999
     alpha: float = 0.99
     eps: float = 1e-8
+    layer_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay: need more than 0 and at most 1, got {self.layer_decay}")
 
 
 def kind(numbers: OptimizerNumbers) -> tuple[object, ...]:
     """What the table does not tell of an optimizer."""
-    return numbers.name, numbers.nesterov, numbers.beta2, numbers.alpha, numbers.eps
+    return numbers.name, numbers.nesterov, numbers.beta2, numbers.alpha, numbers.eps, numbers.layer_decay
 
 
 def momenta(numbers: OptimizerNumbers, steps: int, momentum: Floats | None) -> Floats:

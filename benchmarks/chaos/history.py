@@ -87,12 +87,13 @@ class Recorder:
     """Appends to a file without a buffer: a killed worker takes nothing with it but the call under way."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab", buffering=0)
+        self._path = path
 
     def note(self, *calls: Call) -> None:
         """Write calls down."""
-        for call in calls:
-            self._file.write(json.dumps(asdict(call)).encode() + b"\n")
+        with self._path.open("ab", buffering=0) as file:
+            for call in calls:
+                file.write(json.dumps(asdict(call)).encode() + b"\n")
 
 
 def read(folder: Path) -> list[Call]:

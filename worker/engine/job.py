@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from typing import Literal
 
 from schedules import AnySchedule, to_dict
 from schedules.updates import OptimizerNumbers
@@ -20,6 +21,7 @@ class Job:
 
     Exactly one of `epochs` and `steps` is given. `report_every` counts steps between training losses; 0 gives at most
     100 of them, and one at each epoch end. `resume` continues where the snapshot was taken, with the points after it.
+    `dropout_masks`: jobs of one seed share them, as they share batches, or each draws its own.
     """
 
     id: int
@@ -32,14 +34,15 @@ class Job:
     steps: int | None = None
     seed: int = 0
     report_every: int = 0
+    dropout_masks: Literal["shared", "own"] = "shared"
     resume: Snapshot | None = field(default=None, compare=False, repr=False)
 
     @property
     def fingerprint(self) -> str:
         """Equal for jobs with the same curve and points, in every process."""
         numbers = (self.batch_size, self.label_smoothing, self.epochs, self.steps, self.seed, self.report_every)
-        text = json.dumps([self.task.key, to_dict(self.schedule), asdict(self.optimizer), numbers], sort_keys=True)
-        return sha256(text.encode()).hexdigest()
+        parts = [self.task.key, to_dict(self.schedule), asdict(self.optimizer), numbers, self.dropout_masks]
+        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
     def needs_metric(self) -> bool:

@@ -7,11 +7,27 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 
+from worker.engine import depth
 from worker.engine.job import OptimizerNumbers
 from worker.engine.snapshot import UnfitError
 
+FACTOR = "layer_factor"
+"""Of a parameter group: its rate over that of the last layer."""
 
-def build(numbers: OptimizerNumbers, parameters: Iterable[nn.Parameter], *, lr: float, momentum: float) -> Optimizer:
+
+def groups(numbers: OptimizerNumbers, model: nn.Module) -> list[dict[str, object]]:
+    """The model's parameters, those of one factor together."""
+    if numbers.layer_decay == 1:
+        return [{"params": list(model.parameters())}]
+    together: dict[float, list[Tensor]] = {}
+    for parameter, factor in depth.factors(model, numbers.layer_decay).items():
+        together.setdefault(factor, []).append(parameter)
+    return [{"params": parameters, FACTOR: factor} for factor, parameters in together.items()]
+
+
+def build(
+    numbers: OptimizerNumbers, parameters: Iterable[dict[str, object]], *, lr: float, momentum: float
+) -> Optimizer:
     """`lr` and `momentum` are those of the first update. Raises ValueError for numbers torch refuses."""
     decay = numbers.weight_decay
     betas = (momentum, numbers.beta2)
@@ -52,7 +68,7 @@ def restore(optimizer: Optimizer, saved: Mapping[str, Tensor]) -> None:
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get(FACTOR, 1.0)
 
 
 def set_momentum(optimizer: Optimizer, momentum: float) -> None:

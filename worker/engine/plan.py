@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from schedules import Schedule
+from schedules import Schedule, to_dict
 from worker.engine.job import Job
 
-# Streams of one seed that must not be correlated: initial weights (and dropout after them), and the order of the data.
-WEIGHTS, ORDER = 0, 1
+# Streams of one seed that must not be correlated: initial weights (and what a forward draws after them), the order of
+# the data, and the masks of dropout.
+WEIGHTS, ORDER, MASKS = 0, 1, 2
 
 CLOSEST = 8
 """Steps between reports when the job leaves it open: a look at the loss costs up to a tenth of a small model's step."""
@@ -105,6 +108,16 @@ def derived_seed(seed: int, *stream: int) -> int:
     """A 63-bit seed that is a pure function of the trial's seed and the stream's name."""
     state = np.random.SeedSequence(seed, spawn_key=stream).generate_state(1, np.uint64)
     return int(state[0] >> 1)
+
+
+def mask_seed(job: Job) -> int:
+    """What the job's dropout masks are drawn from, with step and layer: its seed, and for masks of its own its schedule
+    and optimizer too, so that two trials of a study differ and the same trial never does.
+    """
+    if job.dropout_masks == "shared":
+        return derived_seed(job.seed, MASKS)
+    text = json.dumps([to_dict(job.schedule), asdict(job.optimizer)], sort_keys=True)
+    return derived_seed(job.seed, MASKS, int(sha256(text.encode()).hexdigest()[:8], 16))
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> Tensor:

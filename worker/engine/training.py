@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from worker.engine import divergence, optimizers
+from worker.engine import divergence, dropout, optimizers
 from worker.engine.engine import Steering
 from worker.engine.job import Job
-from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, horizon_of
+from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, horizon_of, mask_seed
 from worker.engine.randomness import RandomStream
 from worker.engine.rates import rates
 from worker.engine.snapshot import Snapshot, UnfitError, kept, put_back
@@ -32,9 +32,11 @@ class Training:
         self._stream = RandomStream(derived_seed(job.seed, WEIGHTS), device)
         with self._stream.active():
             self._model = job.task.model().to(device=device, dtype=dtype).train()
+        self._dropouts, self._mask_seed = dropout.install(self._model), mask_seed(job)
         (lr,), momenta = self.rates.lr(0, 1), self.rates.momentum(0, 1)
         momentum = job.optimizer.momentum if momenta is None else momenta[0]
-        self._optimizer = optimizers.build(job.optimizer, self._model.parameters(), lr=lr, momentum=momentum)
+        groups = optimizers.groups(job.optimizer, self._model)
+        self._optimizer = optimizers.build(job.optimizer, groups, lr=lr, momentum=momentum)
         self.step = 0
         self._order: tuple[int, Tensor] | None = None
         self._first_loss = torch.zeros((), device=device, dtype=dtype)
@@ -105,6 +107,7 @@ class Training:
             optimizers.set_lr(optimizer, lr)
             if momenta is not None:
                 optimizers.set_momentum(optimizer, momenta[index])
+            dropout.draw(self._dropouts, dropout.Draws([(self._mask_seed, self.step)]))
             rows = order[row : row + size]
             loss = job.task.loss(model(train.inputs[rows]), train.targets[rows], label_smoothing=job.label_smoothing)
             optimizer.zero_grad()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
+from engine_models import MODELS, task_of
 
 from schedules.presets import REGISTRY
-from worker.engine import Dropped, Engine, Event, Finished, Job, Lanes, OptimizerNumbers, Points, Solo, Steering
-from worker.tasks import assemble
+from worker.engine import Dropped, Engine, Event, Finished, Job, Lanes, OptimizerNumbers, Points, Solo, Steering, Tree
 
 CPU = torch.device("cpu")
-TASKS = assemble()
 STEPS = 60
+
+ENGINES: dict[str, Callable[..., Engine]] = {
+    "solo": Solo,
+    "lanes": partial(Lanes, ways=("layers",)),
+    "vmap": partial(Lanes, ways=("torch.func",)),
+    "tree": partial(Tree, ways=("layers",)),
+}
+"""Every engine is compared with `solo` in `test_conformance_engines`."""
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"name": "sgd", "lr": 0.05},
@@ -35,11 +42,11 @@ def job(
     lr = numbers.pop("lr") * (1 + 0.05 * lane)
     given: dict[str, Any] = {
         "id": lane + 1,
-        "task": TASKS.task(f"digits/{model}"),
+        "task": task_of(model),
         "schedule": REGISTRY[schedule].build(lr=lr),
         "optimizer": OptimizerNumbers(momentum=0.8 + 0.005 * lane, weight_decay=1e-3 * lane, **numbers),
         "steps": STEPS,
-        "batch_size": 64 if model == "mlp" else 16,
+        "batch_size": MODELS[model].batch_size,
         "label_smoothing": 0.1,
     }
     return Job(**(given | changes))

@@ -1,39 +1,79 @@
-"""Every engine equals `solo`, trial by trial, whatever the neighbours."""
+"""Every engine equals `solo`, trial by trial, whatever the neighbours.
+
+An engine is added to `ENGINES` in `lane_jobs`, a model to `MODELS` in `engine_models`. What is marked slow is the whole
+matrix, and runs with `make conformance`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from typing import Any
 
 import pytest
 import torch
-from lane_jobs import CPU, OPTIMIZERS, STEPS, alone, at_rate, curves, dropped, gap, job, lanes, train
+from engine_models import MODELS
+from lane_jobs import CPU, ENGINES, OPTIMIZERS, STEPS, alone, at_rate, curves, dropped, gap, job, lanes, train
 
-from worker.engine import Diverged, Engine, Finished, Job, Lanes, Solo, Started, Tree
+from worker.engine import Diverged, Finished, Job, Lanes, Solo, Started
 
-ENGINES: dict[str, Callable[..., Engine]] = {"solo": Solo, "lanes": Lanes, "tree": Tree}
+BATCHED = [name for name in ENGINES if name != "solo"]
+COUNTS = [1, 4, 32]
 SCHEDULES = ["constant", "onecycle", "wsd"]
+CUT = {
+    ("lanes", "mlp", "nesterov", "onecycle", 32),
+    *(("lanes", "mlp", optimizer, "wsd", 4) for optimizer in ("sgd", "adam", "rmsprop")),
+    ("lanes", "mlp", "adamw", "constant", 1),
+    *(("lanes", model, "adamw", "onecycle", 4) for model in ("dropout", "cnn", "resnet20", "vit_small", "gpt_small")),
+    *(("vmap", model, "nesterov", "onecycle", 4) for model in ("own", "resnet20")),
+}
+"""What `make test` looks at."""
+
+
+def marked(*case: Any) -> Any:
+    return pytest.param(*case, marks=[] if case in CUT else pytest.mark.slow)
+
+
 CASES = [
-    *(("mlp", optimizer, count) for optimizer in OPTIMIZERS for count in (1, 4, 32)),
-    *(("cnn", optimizer, count) for optimizer in ("nesterov", "adamw") for count in (1, 4)),
+    marked(*case)
+    for case in product(BATCHED, MODELS, OPTIMIZERS, SCHEDULES, COUNTS)
+    if case[1] != "own" or case[0] == "vmap"  # its forward is code, which only torch.func can follow
 ]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize(("model", "optimizer", "count"), CASES)
-def test_in_float64_lanes_equal_solo_in_every_point_and_metric(
-    model: str, optimizer: str, count: int, schedule: str
+@pytest.mark.parametrize(("engine", "model", "optimizer", "schedule", "count"), CASES)
+def test_in_float64_every_engine_equals_solo_in_every_point_and_metric(
+    engine: str, model: str, optimizer: str, schedule: str, count: int
 ) -> None:
-    given = [job(lane, model=model, optimizer=optimizer, schedule=schedule) for lane in range(count)]
-    found = lanes(*given, dtype=torch.float64)
-    looked_at = sorted({0, 1, 2, 3, count // 2, count - 1} & set(range(count)))
-    gaps = [gap(alone(given[lane], torch.float64), found[lane + 1]) for lane in looked_at]
+    steps = MODELS[model].wide if count > 4 else MODELS[model].steps
+    given = [job(lane, model=model, optimizer=optimizer, schedule=schedule, steps=steps) for lane in range(count)]
+    events = train(ENGINES[engine](CPU, lanes=64, dtype=torch.float64), *given)
+    looked_at = {0, count // 2, count - 1}
+    gaps = [gap(alone(given[lane], torch.float64), curves(events)[lane + 1]) for lane in looked_at]
+    assert {event.engine for event in events if isinstance(event, Started)} == {"lanes"}
     assert max(gaps) < 1e-12
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("model", ["mlp", "cnn", "dropout", "own"])
 def test_lanes_of_different_seeds_in_one_array_equal_solo(model: str) -> None:
-    given = [job(lane, model=model, seed=lane // 2) for lane in range(4)]
+    given = [job(lane, model=model, seed=lane // 2, steps=20) for lane in range(4)]
     found = lanes(*given, dtype=torch.float64)
+    assert max(gap(alone(one, torch.float64), found[one.id]) for one in given) < 1e-12
+
+
+@pytest.mark.parametrize("engine", BATCHED)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_rates_that_fall_layer_by_layer_are_those_of_solo(engine: str, optimizer: str) -> None:
+    given = [job(lane, model="dropout", optimizer=optimizer, steps=20) for lane in range(3)]
+    given = [replace(one, optimizer=replace(one.optimizer, layer_decay=0.5 + 0.1 * one.id)) for one in given]
+    found = curves(train(ENGINES[engine](CPU, dtype=torch.float64), *given))
+    assert max(gap(alone(one, torch.float64), found[one.id]) for one in given) < 1e-12
+
+
+@pytest.mark.parametrize("engine", BATCHED)
+def test_masks_of_each_trials_own_are_those_of_solo(engine: str) -> None:
+    given = [job(lane, model="dropout", steps=20, dropout_masks="own") for lane in range(3)]
+    found = curves(train(ENGINES[engine](CPU, dtype=torch.float64), *given))
     assert max(gap(alone(one, torch.float64), found[one.id]) for one in given) < 1e-12
 
 
@@ -46,18 +86,19 @@ def test_in_float32_lanes_are_as_near_to_solo_as_float32_is_to_float64(model: st
     assert max(gap(alone(one), found[one.id]) for one in given) <= 4 * floor
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("model", [one if one in {"mlp", "cnn"} else marked(one) for one in MODELS])
 def test_the_number_of_lanes_changes_no_bit_of_a_lane(model: str, count: int) -> None:
-    four = lanes(*(job(lane, model=model, steps=24) for lane in range(4)))
-    other = lanes(*(job(lane, model=model, steps=24) for lane in range(count)))
+    steps = min(24, MODELS[model].steps)
+    four = lanes(*(job(lane, model=model, steps=steps) for lane in range(4)))
+    other = lanes(*(job(lane, model=model, steps=steps) for lane in range(count)))
     shared = four.keys() & other.keys()
     assert {lane: four[lane] for lane in shared} == {lane: other[lane] for lane in shared}
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("model", [one if one in {"mlp", "cnn", "own"} else marked(one) for one in MODELS])
 def test_a_lane_that_is_no_number_is_dropped_and_its_neighbours_keep_every_bit(model: str) -> None:
-    given = [job(lane, model=model, steps=24) for lane in range(4)]
+    given = [job(lane, model=model, steps=min(24, MODELS[model].steps)) for lane in range(4)]
     events = train(Lanes(CPU), given[0], at_rate(given[1], 1e18), given[2], given[3])
     expected, found = lanes(*given), curves(events)
     assert [event.job for event in events if isinstance(event, Diverged)] == [2]
@@ -108,8 +149,5 @@ def test_freed_lanes_are_refilled_and_every_trial_still_equals_solo() -> None:
 
 def test_each_trial_says_which_engine_trains_it() -> None:
     said = {name: train(make(CPU), job(steps=2))[0] for name, make in ENGINES.items()}
-    assert {name: event.engine for name, event in said.items() if isinstance(event, Started)} == {
-        "solo": "solo",
-        "lanes": "lanes",
-        "tree": "lanes",
-    }
+    told = {name: event.engine for name, event in said.items() if isinstance(event, Started)}
+    assert told == {name: "solo" if name == "solo" else "lanes" for name in ENGINES}

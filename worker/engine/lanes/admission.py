@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from worker.engine import dropout
+from worker.engine.dropout import Draws, Dropout
 from worker.engine.job import Job
 from worker.engine.lanes import convert, functional
 from worker.engine.lanes.criterion import Criterion, criterion
@@ -29,6 +31,7 @@ NOTHING = 1e-3
 normalisation; they are compared on that scale.
 """
 
+CPU = torch.device("cpu")
 EXAMPLES = 4
 SMOOTHING = 0.1
 
@@ -40,7 +43,7 @@ WAYS: dict[str, Way] = {"layers": convert.convert, "torch.func": functional.conv
 class Admission:
     """Remembers by task what it has found out."""
 
-    def __init__(self, device: torch.device, dtype: torch.dtype | None, ways: tuple[str, ...] = tuple(WAYS)) -> None:
+    def __init__(self, device: torch.device, dtype: torch.dtype | None, ways: Sequence[str] = tuple(WAYS)) -> None:
         self._device, self._dtype, self._ways = device, dtype, ways
         self._found: dict[Task, Way | UnsuitedError] = {}
 
@@ -71,33 +74,47 @@ def _told(reasons: dict[str, str], before: str) -> str:
     return before + "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) if reasons else ""
 
 
+class _Case(NamedTuple):
+    """What two lanes are shown: batches, and the places that their masks are drawn for."""
+
+    batches: tuple[Split, Split]
+    places: tuple[tuple[int, int], tuple[int, int]]
+    training: bool
+
+
 def _check(task: Task, way: Way) -> None:
     """Raises UnsuitedError when the batched model of `task` cannot be made, run, or differs from the plain one."""
-    cpu = torch.device("cpu")
-    models: list[nn.Module] = []
-    for seed in (1, 2):
-        with RandomStream(seed, cpu).active():
-            models.append(task.model().double().train())
+    models = [_model(task, seed) for seed in (1, 2)]
     stack = way(models[0])[0]
     if way(models[1])[0] != stack:
         raise UnsuitedError("the model has another shape each time it is made")
-    train = resident(task, cpu, torch.float64).train
+    cases = list(_cases(resident(task, CPU, torch.float64).train))
+    measure = criterion(task, SMOOTHING, cases[0].batches[0].targets)
+    for case in cases:
+        copies = [deepcopy(model).train(case.training) for model in models]
+        lanes = zip(copies, case.batches, case.places, strict=True)
+        plain = [_plain(task, model, batch, place, way) for model, batch, place in lanes]
+        try:
+            batched = _batched(stack, [way(model)[1] for model in models], case, measure)
+        except Exception as error:  # whatever torch trips over: the plain model has just run
+            raise UnsuitedError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
+        _compare(plain, batched)
+
+
+def _model(task: Task, seed: int) -> nn.Module:
+    with RandomStream(seed, CPU).active():
+        model = task.model().double().train()
+    dropout.install(model)
+    return model
+
+
+def _cases(train: Split) -> Iterator[_Case]:
+    """Lanes at the same place of one seed, which share batch and masks, and others."""
     size = min(EXAMPLES, len(train) // 2)
-    first, second = (Split(train.inputs[part], train.targets[part]) for part in _parts(size))
-    measure = criterion(task, SMOOTHING, first.targets)
-    for batches in ((first, first), (first, second)):
-        for training in (True, False):
-            copies = [deepcopy(model).train(training) for model in models]
-            plain = [_plain(task, model, batch, way) for model, batch in zip(copies, batches, strict=True)]
-            try:
-                batched = _batched(stack, [way(model)[1] for model in models], batches, measure, training=training)
-            except Exception as error:  # whatever torch trips over: the plain model has just run
-                raise UnsuitedError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
-            _compare(plain, batched)
-
-
-def _parts(size: int) -> tuple[slice, slice]:
-    return slice(0, size), slice(size, 2 * size)
+    one, other = (Split(train.inputs[at : at + size], train.targets[at : at + size]) for at in (0, size))
+    for training in (True, False):
+        yield _Case((one, one), ((7, 3), (7, 3)), training)
+        yield _Case((one, other), ((7, 3), (8, 5)), training)
 
 
 def _compare(plain: list[list[Tensor]], batched: list[Tensor]) -> None:
@@ -111,11 +128,15 @@ def _compare(plain: list[list[Tensor]], batched: list[Tensor]) -> None:
             raise UnsuitedError(f"the batched model's {what} differ from the plain one's by {gap:.1e}")
 
 
-def _plain(task: Task, model: nn.Module, batch: Split, way: Way) -> list[Tensor]:
+def _plain(task: Task, model: nn.Module, batch: Split, place: tuple[int, int], way: Way) -> list[Tensor]:
     """Loss and outputs, then buffers and, of a model in training, gradients, in the order of the slots."""
+    dropout.draw([module for module in model.modules() if isinstance(module, Dropout)], Draws([place]))
+    before = torch.get_rng_state()
     with torch.set_grad_enabled(model.training):
         outputs = model(batch.inputs)
         loss = task.loss(outputs, batch.targets, label_smoothing=SMOOTHING)
+    if not torch.equal(before, torch.get_rng_state()):
+        raise UnsuitedError("its forward or loss draws random numbers of its own, which no other engine draws alike")
     if not model.training:
         return [loss, outputs, *way(model)[1].buffers]
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -128,20 +149,18 @@ def _plain(task: Task, model: nn.Module, batch: Split, way: Way) -> list[Tensor]
     return [loss.detach(), outputs.detach(), *weights.buffers, *weights.parameters]
 
 
-def _batched(
-    stack: Stack, weights: list[Weights], batches: tuple[Split, Split], measure: Criterion, *, training: bool
-) -> list[Tensor]:
+def _batched(stack: Stack, weights: list[Weights], case: _Case, measure: Criterion) -> list[Tensor]:
     """The same of all models at once, each [2, ...]."""
     parameters = [
         torch.stack(lanes).requires_grad_() for lanes in zip(*(one.parameters for one in weights), strict=True)
     ]
     buffers = [torch.stack(lanes) for lanes in zip(*(one.buffers for one in weights), strict=True)]
-    one, other = batches
+    one, other = case.batches
     alike = one is other
     inputs = shared(one.inputs) if alike else own(torch.stack([one.inputs, other.inputs]))
     targets = one.targets if alike else torch.stack([one.targets, other.targets])
-    with torch.set_grad_enabled(training):
-        outputs = stack(inputs, State(parameters, buffers, len(weights), training))
+    with torch.set_grad_enabled(case.training):
+        outputs = stack(inputs, State(parameters, buffers, len(weights), case.training, Draws(case.places)))
         losses = measure(outputs, targets, one_batch=alike) / measure.terms
-    gradients = torch.autograd.grad(losses.sum(), parameters) if training else ()
+    gradients = torch.autograd.grad(losses.sum(), parameters) if case.training else ()
     return [losses.detach(), outputs.detach(), *buffers, *gradients]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worker.engine.dropout import NO_DRAWS, Draws
 from worker.engine.lanes import rules
 from worker.engine.lanes.criterion import criterion
 from worker.engine.lanes.flow import State, own, shared
@@ -61,6 +62,10 @@ class Array:
         """The state before the first update."""
         parameters = flat(member.weights.parameters, self._spare).to(self._device, self._dtype)
         moments = [torch.zeros_like(parameters) for _ in range(self._rule.moments)]
+        if self._rule.layerwise:
+            pairs = zip(member.weights.parameters, member.factors, strict=True)
+            factors = tuple(torch.full(one.shape, factor, dtype=torch.float64) for one, factor in pairs)
+            moments[-1] = flat(factors, self._spare).to(self._device, self._dtype)
         buffers = [
             buffer.to(self._device, self._dtype if buffer.is_floating_point() else None)
             for buffer in member.weights.buffers
@@ -92,10 +97,13 @@ class Array:
         numbers, batches = self._columns(steps), self._batches(steps)
         one_batch = batches.dim() == 2
         losses: list[Tensor] = []
+        places = [(row.some.mask_seed, row.step) for row in self.rows]
+        places += places[:1] * (LEAST - len(places))
         for index in range(steps):
             if not keep_on():
                 break
-            losses.append(self._update(batches[index], numbers[index], one_batch=one_batch))
+            draws = Draws(places, after=index)
+            losses.append(self._update(batches[index], numbers[index], draws, one_batch=one_batch))
         # One transfer, hence one wait for the device.
         told: list[list[float]] = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(self.rows)
         for row, mine in zip(self.rows, told, strict=False):
@@ -121,6 +129,7 @@ class Array:
                 [buffer[place : place + 1].clone() for buffer in self._buffers],
                 1,
                 training=False,
+                draws=NO_DRAWS,
             )
             sums.append(self._summed(state, split))
         names, size = list(sums[0]), len(split)
@@ -137,11 +146,11 @@ class Array:
             sums = {name: sums.get(name, 0) + value.to(self._dtype) for name, value in measured.items()}
         return sums
 
-    def _update(self, rows: Tensor, numbers: Tensor, *, one_batch: bool) -> Tensor:
+    def _update(self, rows: Tensor, numbers: Tensor, draws: Draws, *, one_batch: bool) -> Tensor:
         """One update of every lane; the losses before it, [K], as the criterion gives them."""
         train, lanes = self._data.train, self._lanes
         inputs, targets = train.inputs[rows], train.targets[rows]
-        state = State(self._leaves, self._buffers, lanes, training=True)
+        state = State(self._leaves, self._buffers, lanes, training=True, draws=draws)
         outputs = self.stack(shared(inputs) if one_batch else own(inputs), state)
         losses = self._criterion(outputs, targets, one_batch=one_batch)
         # Summed, not averaged, over lanes: each lane's gradient is that of its own mean loss.

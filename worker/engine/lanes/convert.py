@@ -24,7 +24,7 @@ def convert(model: nn.Module) -> tuple[Layered, Weights]:
         tuple(tensor.shape for tensor in draft.parameters),
         tuple(tensor.shape for tensor in draft.buffers),
     )
-    return stack, Weights(tuple(draft.parameters), tuple(draft.buffers))
+    return stack, Weights(tuple(draft.parameters), tuple(draft.buffers), tuple(draft.taken))
 
 
 def _check_taken(model: nn.Module, draft: Draft) -> None:

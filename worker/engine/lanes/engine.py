@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
 from worker.engine.engine import Steering
 from worker.engine.events import Dropped, Event
 from worker.engine.job import Job
-from worker.engine.lanes.admission import Admission
+from worker.engine.lanes.admission import WAYS, Admission
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.intake import Intake
 from worker.engine.lanes.row import Member, alike, plant
@@ -35,8 +35,18 @@ class Lanes:
     row_steps: int
     """How many updates of a row have been computed so far."""
 
-    def __init__(self, device: torch.device, *, lanes: int | None = None, dtype: torch.dtype | None = None) -> None:
-        """`lanes`: how many are trained at once; None leaves it to the device. `dtype` as in `Solo`."""
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        lanes: int | None = None,
+        dtype: torch.dtype | None = None,
+        ways: Sequence[str] = tuple(WAYS),
+    ) -> None:
+        """`lanes`: how many are trained at once; None leaves it to the device. `dtype` as in `Solo`.
+
+        `ways`: how a model may be batched, in the order in which they are tried.
+        """
         self.lanes = LANES.get(device.type, LANES["cpu"]) if lanes is None else lanes
         if self.lanes < 1:
             raise ValueError(f"lanes: need at least 1, got {lanes}")
@@ -44,7 +54,7 @@ class Lanes:
         self.row_steps = 0
         self.device, self._dtype = device, dtype
         self._solo = Solo(device, dtype=dtype)
-        self._admission = Admission(device, dtype)
+        self._admission = Admission(device, dtype, ways)
 
     def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
         intake = Intake(jobs)

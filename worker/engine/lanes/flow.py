@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from worker.engine.dropout import Draws
+
 
 class Layout(Enum):
     """Where the lanes are. SHARED: [B, ...], the same for all. STACKED: [K, B, ...]. CHANNELS: [B, K*C, ...]."""
@@ -25,12 +27,16 @@ class Flow(NamedTuple):
 
 
 class State(NamedTuple):
-    """Parameters and buffers by slot, each stacked [K, ...]; buffers are updated in place when training."""
+    """Parameters and buffers by slot, each stacked [K, ...]; buffers are updated in place when training.
+
+    `draws`: the masks of this update.
+    """
 
     parameters: Sequence[Tensor]
     buffers: Sequence[Tensor]
     lanes: int
     training: bool
+    draws: Draws
 
 
 class Layer(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from worker.engine.dropout import Dropout
 from worker.engine.lanes import layers
 from worker.engine.lanes.draft import Converter, Draft
 from worker.engine.lanes.flow import Layer
@@ -75,12 +76,6 @@ def _avg_pool(module: nn.AvgPool2d, draft: Draft) -> tuple[Layer, ...]:
     )
 
 
-def _dropout(module: nn.Dropout, draft: Draft) -> tuple[Layer, ...]:
-    if module.p > 0:
-        raise UnsuitedError(f"Dropout of {module.p}: masks that equal solo's are not built yet")
-    return ()
-
-
 def _elementwise(function: Callable[[Tensor], Tensor]) -> Converter:
     return lambda module, draft: (layers.Elementwise(function),)
 
@@ -102,6 +97,6 @@ CONVERTERS: Mapping[type[nn.Module], Converter] = {
     nn.MaxPool2d: _max_pool,
     nn.AvgPool2d: _avg_pool,
     nn.AdaptiveAvgPool2d: lambda module, draft: (layers.AdaptiveAvgPool2d(module.output_size),),
-    nn.Dropout: _dropout,
+    Dropout: lambda module, draft: (layers.Dropout(module.number, module.p),),
     nn.Identity: lambda module, draft: (),
 }

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from worker.engine.lanes.flow import Flow, Layout, State, channels, stacked
+from worker.engine.lanes.flow import Flow, Layout, State, channels, own, stacked
 
 Pair: TypeAlias = int | tuple[int, ...]
 
@@ -59,6 +59,25 @@ class Gelu:
 
     def __call__(self, flow: Flow, state: State) -> Flow:
         return Flow(functional.gelu(flow.value, approximate=self.approximate), flow.layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Each lane's own masks, or one for all lanes at the same place of the same seed."""
+
+    number: int
+    p: float
+
+    def __call__(self, flow: Flow, state: State) -> Flow:
+        if not state.training or self.p == 0:
+            return flow
+        value = stacked(flow, state.lanes)
+        masks = state.draws.mask(self.number, self.p, value[0])
+        if flow.layout is Layout.SHARED and len(masks) == 1:
+            return Flow(flow.value * masks[0], Layout.SHARED)
+        out = value * masks
+        # Elementwise, so that it lies in memory as the channels did, and this is a view.
+        return Flow(out.transpose(0, 1).flatten(1, 2), flow.layout) if flow.layout is Layout.CHANNELS else own(out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ A row's whole state is its `step`, the `Tally` of each of its members, and its c
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from schedules import updates
 from schedules.trajectories import Node, Tree, grow
-from worker.engine import divergence, optimizers
+from worker.engine import depth, divergence, dropout, optimizers
 from worker.engine.job import Job
 from worker.engine.lanes import rules
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
-from worker.engine.plan import WEIGHTS, Horizon, derived_seed, make_plan
+from worker.engine.plan import WEIGHTS, Horizon, derived_seed, make_plan, mask_seed
 from worker.engine.randomness import RandomStream
 from worker.tasks import Data
 
@@ -43,13 +43,17 @@ class Tally:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Member:
-    """A job on its way. `numbers[step]` is what its update `step` reads; it reports next after step `stop`."""
+    """A job on its way. `numbers[step]` is what its update `step` reads, and `factors` are by how much the rate of each
+    slot is lower than that of the last layer; it reports next after step `stop`.
+    """
 
     job: Job
     horizon: Horizon
     stack: Stack
     weights: Weights
     numbers: NDArray[np.float64]
+    factors: Sequence[float]
+    mask_seed: int
     stop: int = 0
     tally: Tally = field(default_factory=Tally)
 
@@ -171,7 +175,7 @@ TOLD_BY_THE_TABLE = {"id", "schedule", "optimizer", "epochs", "steps", "report_e
 def _everything_else(job: Job) -> Hashable:
     """What jobs must have in common, their tables apart, to make the same updates."""
     rest = tuple(getattr(job, one.name) for one in fields(job) if one.name not in TOLD_BY_THE_TABLE)
-    return updates.kind(job.optimizer), rest
+    return updates.kind(job.optimizer), mask_seed(job), rest
 
 
 def alike(one: Job, other: Job) -> bool:
@@ -180,7 +184,9 @@ def alike(one: Job, other: Job) -> bool:
 
 
 def _common(job: Job) -> tuple[object, ...]:
-    return job.task, job.batch_size, job.label_smoothing, updates.kind(job.optimizer)
+    # Layer-wise rates take another update, whatever their factors, which are each lane's own.
+    numbers = replace(job.optimizer, layer_decay=1.0)
+    return job.task, job.batch_size, job.label_smoothing, updates.kind(numbers), job.optimizer.layer_decay != 1
 
 
 def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, Weights]]) -> Member:
@@ -189,11 +195,23 @@ def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, We
     moments = rules.momenta(job.optimizer, plan)
     if job.optimizer.name in {"sgd", "rmsprop"} and moments.any() and not moments.all():
         raise UnsuitedError("the momentum passes through 0, where torch.optim holds its buffer still")
-    # torch's own optimizer says which numbers it takes.
-    optimizers.build(job.optimizer, [nn.Parameter(torch.zeros(1))], lr=float(plan.lr[0]), momentum=float(moments[0]))
     with RandomStream(derived_seed(job.seed, WEIGHTS), CPU).active():
-        stack, weights = convert(job.task.model())
-    return Member(job=job, horizon=plan, stack=stack, weights=weights, numbers=rules.table(job.optimizer, plan))
+        model = job.task.model()
+    # torch's own optimizer says which numbers it takes.
+    groups = optimizers.groups(job.optimizer, model)
+    optimizers.build(job.optimizer, groups, lr=float(plan.lr[0]), momentum=float(moments[0]))
+    dropout.install(model)
+    stack, weights = convert(model)
+    factors = depth.factors(model, job.optimizer.layer_decay)
+    return Member(
+        job=job,
+        horizon=plan,
+        stack=stack,
+        weights=weights,
+        numbers=rules.table(job.optimizer, plan),
+        factors=[factors[origin] for origin in weights.origins],
+        mask_seed=mask_seed(job),
+    )
 
 
 def flat(tensors: tuple[Tensor, ...], spare: int) -> Tensor:

@@ -24,10 +24,13 @@ Update: TypeAlias = Callable[[Tensor, Tensor, Sequence[Tensor], Numbers], None]
 
 
 class Rule(NamedTuple):
-    """How many moments [K, P] an optimizer keeps, and its update."""
+    """How many moments [K, P] an optimizer keeps, and its update; `layerwise`: the last of them is the factor by which
+    the rate of each parameter is that of the last layer.
+    """
 
     moments: int
     update: Update
+    layerwise: bool = False
 
 
 def momenta(numbers: OptimizerNumbers, plan: Plan) -> NDArray[np.float64]:
@@ -41,6 +44,22 @@ def table(numbers: OptimizerNumbers, plan: Plan) -> NDArray[np.float64]:
 
 
 def rule(numbers: OptimizerNumbers) -> Rule:
+    plain = _plain(numbers)
+    return plain if numbers.layer_decay == 1 else Rule(plain.moments + 1, _layerwise(plain, numbers), layerwise=True)
+
+
+def _layerwise(plain: Rule, given: OptimizerNumbers) -> Update:
+    def update(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
+        *own, factors = moments
+        rate, *others, decay = numbers
+        if given.name == "adamw":  # its last number is 1 - rate * decay
+            decay = (factors * (decay - 1)).add_(1)
+        plain.update(parameters, gradients, own, (factors * rate, *others, decay))
+
+    return update
+
+
+def _plain(numbers: OptimizerNumbers) -> Rule:
     match numbers.name:
         case "sgd":
             return Rule(1, _nesterov if numbers.nesterov else _sgd)

@@ -43,7 +43,8 @@ class Layered:
 
 
 class Weights(NamedTuple):
-    """One lane's values, by slot, in the orientation of the stack."""
+    """One lane's values, by slot, in the orientation of the stack; `origins`: the model's own parameters."""
 
     parameters: tuple[Tensor, ...]
     buffers: tuple[Tensor, ...]
+    origins: tuple[Tensor, ...]
