@@ -72,7 +72,6 @@ class Trial(Base):
         Index("ix_trials_queued", "task_key", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index("ix_trials_fusion", "fusion_key", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index("ix_trials_leased", "lease_expires_at", sqlite_where=_LEASED, postgresql_where=_LEASED),
-        Index("ix_trials_token", "token_hash", sqlite_where=_LEASED, postgresql_where=_LEASED),
         Index("ix_trials_study_status", "study_id", "status"),
         Index("ix_trials_study_config", "study_id", "config"),
     )
@@ -125,6 +124,7 @@ class Attempt(Base):
             sqlite_where=text("outcome = 'active'"),
             postgresql_where=text("outcome = 'active'"),
         ),
+        Index("ix_attempts_token", "token_hash"),
     )
 
     trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True)
