@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from sqlite3 import Connection as SqliteConnection
+from sqlite3 import OperationalError as SqliteOperationalError
 from typing import Any, Self, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
@@ -25,6 +26,11 @@ from service.turns import Turns
 log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_S = 30
+_SQLITE_TROUBLE = {
+    "database is locked": "the database stayed locked by another process",
+    "database or disk is full": "the disk of the database is full",
+    "disk I/O error": "the disk of the database cannot be written",
+}
 
 DIALECTS: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
     "sqlite": sqlite.insert,
@@ -145,15 +151,24 @@ class Database:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """A database that is out of connections or locked is an overload, not a fault of ours."""
+    """A database that is away, full, locked or out of connections is an overload, not a fault of ours."""
     try:
         yield
     except PoolTimeout as error:
         raise Overloaded(f"no database connection came free within {LOCK_TIMEOUT_S} s; try again") from error
     except OperationalError as error:
-        if "database is locked" in str(error.orig):
-            raise Overloaded("the database stayed locked by another process; try again") from error
-        raise
+        why = _passing(error)
+        if why is None:
+            raise
+        log.warning("%s: %s", why, error.orig)
+        raise Overloaded(f"{why}; try again") from error
+
+
+def _passing(error: OperationalError) -> str | None:
+    """What is wrong, where it may be right again later; None for a fault such as a table that is not there."""
+    if not isinstance(error.orig, SqliteOperationalError):
+        return "the database server is away, or refuses connections"
+    return next((why for sign, why in _SQLITE_TROUBLE.items() if sign in str(error.orig)), None)
 
 
 def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: datetime) -> Result | Exception:
@@ -162,9 +177,9 @@ def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: da
             result = job(restrict(session, criteria), now)
             session.commit()
             return result
-    except Exception as error:
-        if connection.invalidated:  # the connection went away, and with it the transaction of all
-            raise
+    except OperationalError:
+        raise  # the connection is gone or the disk is full: SQLite may have rolled back what the others did, too
+    except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
         return error
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import Depends, Path, Query, Request
+from sqlalchemy.orm import Session
 
+from service.access import audit
 from service.access.roles import OWNER, Principal
 from service.access.scope import criteria
 from service.artifact_store import ArtifactStore
@@ -29,11 +31,16 @@ class Context:
     settings: Settings
     store: ArtifactStore
     who: Principal = OWNER
+    address: str | None = None
 
     @property
     def live(self) -> timedelta:
         """A worker not heard of for this long is gone."""
         return timedelta(seconds=self.settings.lease_ttl_s)
+
+    def record(self, session: Session, action: str, object_: str, *, now: datetime, project: str | None = None) -> None:
+        """Note an act in the audit log."""
+        audit.record(session, self.who, action, object_, now=now, project=project, address=self.address)
 
     async def write(self, job: Job[Result]) -> Result:
         """Run the job with others that wait, seeing what the asker may see; answered after the commit."""
@@ -43,10 +50,10 @@ class Context:
 async def _context(request: Request) -> Context:
     context = request.app.state.context
     assert isinstance(context, Context)
-    who = request.state.who
+    who, address = request.state.who, request.client.host if request.client else None
     if who.projects is None:
-        return replace(context, who=who)
-    return replace(context, who=who, database=context.database.within(criteria(who.projects)))
+        return replace(context, who=who, address=address)
+    return replace(context, who=who, address=address, database=context.database.within(criteria(who.projects)))
 
 
 Ctx: TypeAlias = Annotated[Context, Depends(_context)]

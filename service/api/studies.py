@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Header, Query, Response
+from sqlalchemy.orm import Session
 
 from contract.errors import Problem
 from contract.pages import Page, Preview
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus
-from service import idempotency, results, studies
+from service import idempotency, quotas, results, studies
 from service.access.gate import READ, SUBMIT, GatedRoute
 from service.access.scope import project_for
 from service.api.context import Context, Ctx, Cursor, Id, Limit, Points
@@ -36,7 +38,7 @@ def create_study(body: CreateStudy, ctx: Ctx, response: Response, key: Key = Non
     project = project_for(ctx.who, body.project)
     with ctx.database.write() as session:
         now = ctx.database.now(session)
-        create = partial(studies.create, session, body, project=project, now=now)
+        create = partial(_create, ctx, session, body, project, now)
         if key is None:
             study_id = create()
         else:
@@ -69,6 +71,7 @@ def stop_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch = N
     with ctx.database.write() as session:
         now = ctx.database.now(session)
         studies.stop(session, study_id, now=now, reason="stopped by request", versions=_versions(expected))
+        _note(ctx, session, "study.stop", study_id, now)
     return _tagged(ctx, study_id, response)
 
 
@@ -76,7 +79,9 @@ def stop_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch = N
 def pause_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch = None) -> StudyView:
     """Hand out no more trials of a study; its workers store a checkpoint of the running ones and give them back."""
     with ctx.database.write() as session:
-        studies.pause(session, study_id, now=ctx.database.now(session), versions=_versions(expected))
+        now = ctx.database.now(session)
+        studies.pause(session, study_id, now=now, versions=_versions(expected))
+        _note(ctx, session, "study.pause", study_id, now)
     return _tagged(ctx, study_id, response)
 
 
@@ -85,6 +90,7 @@ def resume_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch =
     """Go on with a paused study, its trials from where they were."""
     with ctx.database.write() as session:
         studies.resume(session, study_id, versions=_versions(expected))
+        _note(ctx, session, "study.resume", study_id, ctx.database.now(session))
     ctx.planner.wake()
     return _tagged(ctx, study_id, response)
 
@@ -151,6 +157,18 @@ def _versions(header: str | None) -> frozenset[int] | None:
         return None
     tags = (tag.strip().removeprefix("W/").strip('"').partition(".")[0] for tag in header.split(","))
     return frozenset(int(tag) for tag in tags if tag.isascii() and tag.isdigit() and len(tag) < 10)
+
+
+def _create(ctx: Context, session: Session, body: CreateStudy, project: str, now: datetime) -> int:
+    quotas.check(session, project, ctx.settings)
+    study_id = studies.create(session, body, project=project, now=now)
+    _note(ctx, session, "study.create", study_id, now)
+    return study_id
+
+
+def _note(ctx: Context, session: Session, action: str, study_id: int, now: datetime) -> None:
+    project = studies.get(session, study_id).project
+    ctx.record(session, action, f"study {study_id}", now=now, project=project)
 
 
 def _view(ctx: Context, study_id: int) -> StudyView:
