@@ -113,6 +113,12 @@ SEEDS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "0004": [
         ("idempotency_keys", {"asker": "", "key": "k", "request": "r", "study_id": 1, "created_at": NOW}),
     ],
+    "5ec000000002": [
+        (
+            "audit",
+            {"id": 1, "at": NOW, "actor": "owner", "role": "admin", "action": "study.create", "object": "1"},
+        )
+    ],
     "0005": [],
 }
 """By revision, rows of the tables it brought; those of tables changed by it stay as the code before it wrote them."""
