@@ -1,7 +1,7 @@
 """A claim is known by its token among all attempts, not only among those that last.
 
-Revision ID: 0005
-Revises: 5ec000000002
+Revision ID: 0006
+Revises: 0005
 Create Date: 2026-11-22 23:10:00
 """
 
@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from alembic import op
 
 
-revision = '0005'
-down_revision = '5ec000000002'
+revision = '0006'
+down_revision = '0005'
 branch_labels = None
 depends_on = None
 

@@ -120,6 +120,7 @@ SEEDS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         )
     ],
     "0005": [],
+    "0006": [],
 }
 """By revision, rows of the tables it brought; those of tables changed by it stay as the code before it wrote them."""
 
