@@ -50,9 +50,10 @@ conformance: install
 openapi: install
 	$(BIN)/python tests/architecture/test_openapi.py
 
-# After a change of a preset.
+# After a change of a preset, or of the states of a trial.
 docs: install
 	$(BIN)/python -m schedules.presets.reference > docs/schedules.md
+	$(BIN)/python -m service.lifecycle > docs/states.md
 
 # Every figure, in full; each prints one JSON line at its end. `make benchmarks ARGS=--quick` takes minutes.
 benchmarks: install

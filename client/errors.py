@@ -9,6 +9,7 @@
     + Conflict            the request does not fit the state it met
       - LeaseLost         the trial belongs to somebody else by now
       - NoResultYet       no trial of the study has finished with a value
+      - Changed           the study is not at the version the change was meant for
   x UnexpectedAnswer      what answered does not speak this contract: another program, or another version
   x BadToken            what the environment names as an access token is none
   x WaitTimeout           the study was still running when the caller's time was up
@@ -26,11 +27,15 @@ class SwitchbackError(Exception):
 
 
 class ServiceUnavailable(SwitchbackError):
-    """Nobody answers, or not now; `retry_after` is the service's own wish, in seconds, None when it said nothing."""
+    """Nobody answers, or not now; `retry_after` is the service's own wish, in seconds, None when it said nothing.
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    `sent` is False when nothing of the request can have arrived.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, sent: bool = True) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.sent = sent
 
 
 class RequestRefused(SwitchbackError):
@@ -75,6 +80,10 @@ class NoResultYet(Conflict):
     """No trial of the study has finished with a value."""
 
 
+class Changed(Conflict):
+    """The study is not at the version the change was meant for."""
+
+
 class UnexpectedAnswer(SwitchbackError):
     """What answered does not speak this contract: another program on that port, or another version."""
 
@@ -101,8 +110,9 @@ REFUSALS: Mapping[ErrorCode, type[RequestRefused]] = {
     "conflict": Conflict,
     "lease-lost": LeaseLost,
     "no-result-yet": NoResultYet,
+    "precondition-failed": Changed,
 }
-"""The exception of each code; `overloaded`, `too-many-requests` and `internal` mean ServiceUnavailable instead."""
+"""The exception of each code; `overloaded`, `too-many-requests`, `in-flight` and `internal` mean ServiceUnavailable."""
 
 
 def refusal(problem: Problem) -> RequestRefused:

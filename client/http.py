@@ -53,10 +53,18 @@ class Transport:
         given = {name: value for name, value in query.items() if value is not None}
         return self._answer(self._send(self._client.build_request("GET", path, params=given)), answer)
 
-    def post(self, path: str, answer: type[Answer], body: BaseModel | None = None, **query: int) -> Answer:
+    def post(
+        self,
+        path: str,
+        answer: type[Answer],
+        body: BaseModel | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **query: int,
+    ) -> Answer:
         """POST `body` to `path`. Never sent twice: whoever calls knows whether that would be harmless."""
         content = None if body is None else body.model_dump_json().encode()
-        headers = {"content-type": "application/json"}
+        headers = {"content-type": "application/json"} | dict(headers or {})
         request = self._client.build_request("POST", path, content=content, headers=headers, params=query)
         return self._answer(self._send(request), answer)
 
@@ -90,6 +98,9 @@ class Transport:
     def _reaching(self) -> Iterator[None]:
         try:
             yield
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            why = str(error) or type(error).__name__
+            raise ServiceUnavailable(f"{self.url} cannot be reached: {why}", sent=False) from error
         except httpx2.TimeoutException as error:
             raise ServiceUnavailable(f"{self.url} did not answer in time ({type(error).__name__})") from error
         except httpx2.TransportError as error:
@@ -108,7 +119,8 @@ class Transport:
 
     def _failure(self, response: httpx2.Response) -> SwitchbackError:
         problem = _problem(response)
-        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status_code == 429:
+        later = response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or response.status_code == 429
+        if later or (problem is not None and problem.code == "in-flight"):
             said = describe(problem) if problem else response.reason_phrase
             message = f"{self.url} answered {response.status_code}: {said}"
             return ServiceUnavailable(message, retry_after=_retry_after(response))

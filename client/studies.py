@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,9 @@ from contract.artifacts import ArtifactView
 from contract.pages import Health, Page, Preview, WorkerView
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus, TrialView
+
+CREATE_PAUSES_S = (0.2, 0.4, 0.8)
+"""Before a creation whose answer was lost is sent again; each with as much again at random."""
 
 
 class StudyClient:
@@ -36,9 +40,21 @@ class StudyClient:
         """The service's version and database, once it can serve."""
         return self._http.get("/readyz", Health)
 
-    def create(self, study: CreateStudy) -> StudyView:
-        """Submit a study. After ServiceUnavailable it may exist all the same: look with `list` first."""
-        return self._http.post(f"{API}/studies", StudyView, study)
+    def create(self, study: CreateStudy, *, key: str | None = None) -> StudyView:
+        """Submit a study, once, however often it has to be sent.
+
+        An answer that was lost is asked for again, for some seconds. After ServiceUnavailable the study may exist all
+        the same; give a `key` of your own, unique to this study, and call again within a day.
+        """
+        headers = {"Idempotency-Key": key or secrets.token_urlsafe(24)}
+        for pause_s in CREATE_PAUSES_S:
+            try:
+                return self._http.post(f"{API}/studies", StudyView, study, headers=headers)
+            except ServiceUnavailable as error:
+                if not error.sent:
+                    raise
+                time.sleep(max(pause_s * (1 + secrets.randbelow(100) / 100), min(error.retry_after or 0.0, 5.0)))
+        return self._http.post(f"{API}/studies", StudyView, study, headers=headers)
 
     def preview(self, study: CreateStudy, *, limit: int = 24) -> Preview:
         """The first trials a study would run; nothing is stored."""
@@ -52,9 +68,21 @@ class StudyClient:
         """Studies, newest first; pass `next` as `cursor` for older ones."""
         return self._http.get(f"{API}/studies", Page[StudyView], limit=limit, cursor=cursor)
 
-    def stop(self, study_id: int) -> StudyView:
-        """End a study early; results so far stay."""
-        return self._http.post(f"{API}/studies/{study_id}/stop", StudyView)
+    def stop(self, study_id: int, *, version: int | None = None) -> StudyView:
+        """End a study early; results so far stay. With a `version`, only if the study is still at that one."""
+        return self._change(study_id, "stop", version)
+
+    def pause(self, study_id: int, *, version: int | None = None) -> StudyView:
+        """Hand out no more trials; the running ones store a checkpoint and wait."""
+        return self._change(study_id, "pause", version)
+
+    def resume(self, study_id: int, *, version: int | None = None) -> StudyView:
+        """Go on with a paused study."""
+        return self._change(study_id, "resume", version)
+
+    def _change(self, study_id: int, what: str, version: int | None) -> StudyView:
+        headers = {} if version is None else {"If-Match": f'"{version}"'}
+        return self._http.post(f"{API}/studies/{study_id}/{what}", StudyView, headers=headers)
 
     def leaderboard(self, study_id: int, *, limit: int = 50) -> Page[LeaderboardEntry]:
         """Configurations, best first."""
@@ -118,7 +146,7 @@ class StudyClient:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         view = self.get(study_id)
         yield view
-        while view.status == "running":
+        while view.status in {"running", "paused"}:
             view = self._next(study_id, poll_s=poll_s, deadline=deadline, patience_s=patience_s, away=away)
             yield view
 

@@ -17,6 +17,8 @@ ErrorCode: TypeAlias = Literal[
     "method-not-allowed",
     "lease-lost",
     "conflict",
+    "in-flight",
+    "precondition-failed",
     "no-result-yet",
     "body-too-large",
     "host-not-allowed",

@@ -16,8 +16,9 @@ from contract.trials import TrialSpec
 
 Token: TypeAlias = Annotated[str, Field(min_length=43, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
 Metrics: TypeAlias = Annotated[dict[Name, float], Field(max_length=64)]
-Directive: TypeAlias = Literal["continue", "stop"]
-"""What the worker is to do with a trial it holds; `stop` when its study was stopped."""
+Directive: TypeAlias = Literal["continue", "stop", "pause"]
+"""What the worker is to do with a trial it holds: `stop` when its study has ended, `pause` when it was paused. Both
+times it releases the trial; before a pause it stores a checkpoint, from which the trial goes on later."""
 
 MAX_POINTS_PER_REPORT = 1_000
 

@@ -12,7 +12,7 @@ from contract.search import Search
 from contract.space import Space
 from contract.tasks import Budget, Task
 
-StudyStatus: TypeAlias = Literal["running", "complete", "stopped", "failed"]
+StudyStatus: TypeAlias = Literal["running", "paused", "complete", "stopped", "failed"]
 Direction: TypeAlias = Literal["minimize", "maximize"]
 
 
@@ -85,9 +85,13 @@ class LeaderboardEntry(View):
 
 
 class StudyView(View):
-    """A study as it stands. `waiting` says why nothing moves, when nothing does; `reason` why it ended."""
+    """A study as it stands. `waiting` says why nothing moves, when nothing does; `reason` why it ended.
+
+    `version` counts the changes made to it, not its progress: `If-Match: "VERSION"` makes a change conditional on it.
+    """
 
     id: int
+    version: int
     project: str
     status: StudyStatus
     reason: str | None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, field_validator
 
 from contract.base import Message, Name, Scalar
+from schedules import Span
 
 Decay: TypeAlias = Annotated[float, Field(ge=0, le=10)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
@@ -56,14 +57,61 @@ class RmsProp(Message):
 Optimizer: TypeAlias = Annotated[Sgd | Adam | AdamW | RmsProp, Field(discriminator="name")]
 
 
+def _span(value: float | str) -> float | str:
+    Span.parse(value)
+    return value
+
+
+SpanValue: TypeAlias = Annotated[float | Annotated[str, Field(max_length=32)], AfterValidator(_span)]
+"""A fraction of the horizon, or a text such as "5%", "500 steps" or "5 epochs"."""
+
+
+class Swa(Message):
+    """Stochastic weight averaging: the mean of the weights after each multiple of `every` that lies behind `start`."""
+
+    kind: Literal["swa"]
+    start: SpanValue = "75%"
+    every: SpanValue = "1 epochs"
+
+
+class Ema(Message):
+    """The exponential moving average of the weights after every update, corrected for its beginning."""
+
+    kind: Literal["ema"]
+    decay: Fraction = 0.999
+
+
+class Ensemble(Message):
+    """A snapshot ensemble: the mean prediction of the models at the ends of the schedule's last `members` cycles."""
+
+    kind: Literal["ensemble"]
+    members: Annotated[int, Field(ge=1, le=32)] = 5
+
+
+Averaging: TypeAlias = Annotated[Swa | Ema | Ensemble, Field(discriminator="kind")]
+
+
 class Task(Message):
-    """A training problem. `dataset` and `model` are names a worker has registered, never code."""
+    """A training problem. `dataset` and `model` are names a worker has registered, never code.
+
+    `averaging` is evaluated at the end of each trial, at no second training: `val_loss_swa`, `test_accuracy_ema`,
+    `val_loss_ensemble` and so on; the study's objective may be one of them. Each kind at most once.
+    """
 
     dataset: Name
     model: Name
     optimizer: Optimizer = Sgd()
     batch_size: Annotated[int, Field(ge=1, le=1_048_576)] = 64
     label_smoothing: Fraction = 0.0
+    averaging: Annotated[list[Averaging], Field(max_length=3)] = Field(default_factory=list)
+
+    @field_validator("averaging")
+    @classmethod
+    def _once(cls, value: list[Averaging]) -> list[Averaging]:
+        kinds = [average.kind for average in value]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"each kind at most once, got {', '.join(kinds)}")
+        return value
 
     @property
     def key(self) -> str:

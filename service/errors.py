@@ -7,6 +7,8 @@ ServiceError
 ├── NotFound         404  no such object, or somebody else's
 ├── LeaseLost        409  the lease is not the trial's current one
 ├── Conflict         409  the object's state does not allow it
+├── InFlight         409  the same request is being worked on; ask again
+├── Changed          412  the object is not the version the request was made for
 ├── NoResultYet      409  nothing has finished yet
 ├── TooLarge         413  a file, or what its study keeps, would be past its limit
 └── Overloaded       503  the database did not answer in time; try again
@@ -94,6 +96,19 @@ class Conflict(ServiceError):
     """The object's state does not allow it."""
 
     status, code, title = 409, "conflict", "Not possible in this state"
+
+
+class InFlight(ServiceError):
+    """The same request is being worked on; ask again."""
+
+    status, code, title = 409, "in-flight", "Being worked on"
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+
+
+class Changed(ServiceError):
+    """The object is not the version the request was made for."""
+
+    status, code, title = 412, "precondition-failed", "Changed meanwhile"
 
 
 class NoResultYet(ServiceError):

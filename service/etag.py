@@ -45,8 +45,9 @@ def _is_json(start: Message) -> bool:
 
 
 async def _finish(start: Message, body: bytes, known: str, send: Send) -> None:
-    tag = f'"{sha256(body).hexdigest()[:32]}"'
     headers = MutableHeaders(raw=start["headers"])
+    version = headers.get("ETag", "").strip('"')  # an endpoint's own, which the hash of the body refines
+    tag = f'"{version}{"." if version else ""}{sha256(body).hexdigest()[:32]}"'
     headers["ETag"] = tag
     headers["Cache-Control"] = "no-cache"
     if tag in {item.strip().removeprefix("W/") for item in known.split(",")}:

@@ -15,9 +15,14 @@ from service.access.tables import AccessToken
 from service.lifecycle import STATUSES
 from service.mapping import Base, BigId
 
+_PAUSED = text("paused_at is not null")
+
 
 class Study(Base):
-    """A request and where it stands. Trials are numbered from 0; `next_number` is the number the next one will get."""
+    """A request and where it stands. Trials are numbered from 0; `next_number` is the number the next one will get.
+
+    A paused study is one that runs and has `paused_at`. `version` counts the changes made by request, and its end.
+    """
 
     __tablename__ = "studies"
     __table_args__ = (
@@ -30,6 +35,7 @@ class Study(Base):
             sqlite_where=text("status = 'running'"),
             postgresql_where=text("status = 'running'"),
         ),
+        Index("ix_studies_paused", "id", sqlite_where=_PAUSED, postgresql_where=_PAUSED),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -41,6 +47,8 @@ class Study(Base):
     task_key: Mapped[str] = mapped_column(String(130))
     planned: Mapped[int | None]
     next_number: Mapped[int] = mapped_column(default=0)
+    version: Mapped[int] = mapped_column(default=0, server_default="0")
+    paused_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 
@@ -174,6 +182,18 @@ class Worker(Base):
     version: Mapped[str] = mapped_column(String(40))
     tasks: Mapped[list[str]]
     last_seen_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class IdempotencyKey(Base):
+    """A key that an asker has used, the hash of what was asked with it, and the study that came of it."""
+
+    __tablename__ = "idempotency_keys"
+
+    asker: Mapped[str] = mapped_column(String(32), primary_key=True)
+    key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    request: Mapped[str] = mapped_column(String(64))
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Pulse(Base):

@@ -86,7 +86,7 @@ def move(
     **values: Any,  # columns of Trial, of whatever type each is
 ) -> list[Moved]:
     """Move every trial that `where` picks and that is in the move's from-state; the rows that moved."""
-    source, target = TRANSITIONS[name]
+    source, target, _ = TRANSITIONS[name]
     if target not in LIVE:
         values |= {"finished_at": now, "reason": reason}
     statement = (
@@ -155,7 +155,8 @@ def begin_anew(session: Session, leases: Sequence[LeaseRef]) -> None:
 
 def _picked() -> Select[int]:
     """The trials of one claim, locked; a common table expression, so that PostgreSQL evaluates it once."""
-    queued = Trial.status == "queued"
+    paused = select(Study.id).where(Study.paused_at.is_not(None))
+    queued = and_(Trial.status == "queued", Trial.study_id.not_in(paused))
     head = (
         select(Trial.fusion_key)
         .where(queued, Trial.task_key.in_(bindparam("p_tasks", expanding=True)))
@@ -175,9 +176,9 @@ SPEC = [TRIALS.c[name] for name in _SPEC]
 # An ORM statement, unlike the others: no lease token stands for the trials yet, so what the worker may see must decide.
 _CLAIM = (
     update(Trial)
-    .where(Trial.id.in_(_picked()), Trial.status == TRANSITIONS["claim"][0])
+    .where(Trial.id.in_(_picked()), Trial.status == TRANSITIONS["claim"].source)
     .values(
-        status=TRANSITIONS["claim"][1],
+        status=TRANSITIONS["claim"].target,
         attempt=Trial.attempt + 1,
         lease_expires_at=bindparam("p_expires"),
         started_at=func.coalesce(Trial.started_at, bindparam("p_now", type_=Trial.started_at.type)),

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from contract.studies import CreateStudy, StudyStatus
 from contract.trials import TrialStatus
-from service import artifacts, queue, studies
+from service import artifacts, idempotency, queue, studies
 from service.artifact_store import ArtifactStore
 from service.database import Database
 from service.lifecycle import LIVE, STATUSES
@@ -41,7 +41,7 @@ def top_up(database: Database, study_id: int, *, live: timedelta) -> None:
     """Queue what the study's strategy proposes next, or end the study when there is nothing left to wait for."""
     with database.read() as session:
         study = session.get(Study, study_id)
-        if study is None or study.status != "running":
+        if study is None or study.status != "running" or study.paused_at is not None:
             return
         definition = CreateStudy.model_validate(study.definition)
         strategy = strategy_for(definition)
@@ -67,8 +67,8 @@ def top_up(database: Database, study_id: int, *, live: timedelta) -> None:
 
 def fill_dry(session: Session, tasks: Sequence[str], *, now: datetime) -> bool:
     """A claim found nothing queued: queue a quasi-random point of a study these tasks serve, if one has trials left."""
-    running = select(Study).where(Study.status == "running", Study.task_key.in_(tasks)).order_by(Study.id)
-    for study in session.scalars(running.with_for_update(skip_locked=True)):
+    running = select(Study).where(Study.status == "running", Study.paused_at.is_(None), Study.task_key.in_(tasks))
+    for study in session.scalars(running.order_by(Study.id).with_for_update(skip_locked=True)):
         proposal = strategy_for(CreateStudy.model_validate(study.definition)).fallback(study.next_number)
         if proposal is not None and studies.enqueue(session, study, [proposal], now=now):
             return True
@@ -185,6 +185,7 @@ class Planner:
             now = self._database.now(session)
             expired = queue.sweep(session, now=now)
             queue.pulse(session, now=now)
+            idempotency.expire(session, now=now)
         if expired:
             log.warning("%d leases expired; their trials are queued again", expired)
 

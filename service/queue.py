@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from contract.leases import (
     ClaimRequest,
     Completion,
+    Directive,
     Failure,
     HeartbeatRequest,
     Lease,
@@ -49,7 +50,7 @@ from service.roster import hear_from, see_worker
 POINTS, PULSE = table(Point), table(Pulse)
 _POINTS_ONCE = {name: insert(POINTS).on_conflict_do_nothing() for name, insert in DIALECTS.items()}
 _RUNNING = (
-    select(TRIALS.c.id)
+    select(TRIALS.c.id, STUDIES.c.paused_at)
     .join(STUDIES)
     .where(TRIALS.c.id.in_(bindparam("p_trials", expanding=True)), STUDIES.c.status == "running")
 )
@@ -208,14 +209,15 @@ def cancel_queued(session: Session, study_id: int, *, now: datetime, reason: str
 
 def _states(session: Session, leases: Sequence[LeaseRef], held: set[LeaseRef], *, ttl_s: float) -> list[LeaseState]:
     ids = [ref.trial_id for ref in held]
-    running = set(session.connection().scalars(_RUNNING, {"p_trials": ids})) if ids else set()
+    running = session.connection().execute(_RUNNING, {"p_trials": ids}) if ids else ()
+    asked: dict[int, Directive] = {trial_id: "pause" if paused_at else "continue" for trial_id, paused_at in running}
     return [
         LeaseState(
             trial_id=ref.trial_id,
             attempt=ref.attempt,
             held=ref in held,
             ttl_s=ttl_s if ref in held else 0.0,
-            directive="continue" if ref in held and ref.trial_id in running else "stop",
+            directive=asked.get(ref.trial_id, "stop") if ref in held else "stop",
         )
         for ref in leases
     ]

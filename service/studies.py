@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from statistics import stdev
+from typing import TypeAlias
 
 from sqlalchemy import case, func, insert, select, update
 from sqlalchemy.orm import Session
@@ -15,7 +16,7 @@ from contract.errors import FieldError
 from contract.studies import CreateStudy, LeaderboardEntry, Progress, StudyStatus, StudyView
 from contract.trials import TrialStatus
 from schedules import to_dict
-from service.errors import Conflict, InvalidRequest, NotFound
+from service.errors import Changed, Conflict, InvalidRequest, NotFound
 from service.lifecycle import STATUSES
 from service.models import Study, Trial, Worker
 from service.queue import cancel_queued
@@ -23,6 +24,9 @@ from service.search import strategy_for
 from service.search.strategy import Proposal, SpaceError
 
 TASKS_SHOWN = 8
+
+Versions: TypeAlias = Container[int] | None
+"""The versions of a study that a change is meant for; None for any."""
 
 
 @contextmanager
@@ -81,15 +85,53 @@ def enqueue(session: Session, study: Study, proposals: Sequence[Proposal], *, no
     return True
 
 
-def stop(session: Session, study_id: int, *, now: datetime, status: StudyStatus = "stopped", reason: str) -> None:
+def stop(
+    session: Session,
+    study_id: int,
+    *,
+    now: datetime,
+    status: StudyStatus = "stopped",
+    reason: str,
+    versions: Versions = None,
+) -> None:
     """End a running study: queued trials are cancelled, running ones told to stop. Stopping twice is one stop."""
-    study = get(session, study_id)
+    study = locked(session, study_id, versions)
     if study.status == status:
         return
-    if study.status != "running":
-        raise Conflict(f"study {study_id} has ended already: it is {study.status}")
+    _must_run(study)
     finish(session, study_id, status, reason, now=now)
     cancel_queued(session, study_id, now=now, reason=reason)
+
+
+def pause(session: Session, study_id: int, *, now: datetime, versions: Versions = None) -> None:
+    """Hand out no more trials of a study; the running ones are asked for a checkpoint and given back."""
+    study = locked(session, study_id, versions)
+    _must_run(study)
+    if study.paused_at is None:
+        study.paused_at, study.version = now, study.version + 1
+
+
+def resume(session: Session, study_id: int, *, versions: Versions = None) -> None:
+    """Go on with a paused study; with a running one this changes nothing."""
+    study = locked(session, study_id, versions)
+    _must_run(study)
+    if study.paused_at is not None:
+        study.paused_at, study.version = None, study.version + 1
+
+
+def locked(session: Session, study_id: int, versions: Versions) -> Study:
+    """The study, held until the transaction ends; `Changed` when it is none of the versions asked for."""
+    study = session.scalar(select(Study).where(Study.id == study_id).with_for_update())
+    if study is None:
+        raise NotFound(f"there is no study {study_id}")
+    if versions is not None and study.version not in versions:
+        raise Changed(f"study {study_id} is at version {study.version} by now; look at it again")
+    return study
+
+
+def _must_run(study: Study) -> None:
+    if study.status != "running":
+        raise Conflict(f"study {study.id} has ended already: it is {study.status}")
 
 
 def finish(session: Session, study_id: int, status: StudyStatus, reason: str | None, *, now: datetime) -> None:
@@ -97,7 +139,7 @@ def finish(session: Session, study_id: int, status: StudyStatus, reason: str | N
     session.execute(
         update(Study)
         .where(Study.id == study_id, Study.status == "running")
-        .values(status=status, reason=reason, finished_at=now)
+        .values(status=status, reason=reason, finished_at=now, paused_at=None, version=Study.version + 1)
     )
 
 
@@ -131,7 +173,8 @@ def views(session: Session, studies: Sequence[Study], *, now: datetime, live: ti
         StudyView(
             id=study.id,
             project=study.project,
-            status=study.status,
+            version=study.version,
+            status="paused" if study.paused_at else study.status,
             reason=study.reason,
             waiting=_waiting(session, study, counts[study.id], now=now, live=live),
             created_at=study.created_at,
@@ -149,7 +192,7 @@ def _waiting(
     session: Session, study: Study, counts: dict[TrialStatus, int], *, now: datetime, live: timedelta
 ) -> str | None:
     """Why nothing moves: no worker at all, or none that can train the study's task."""
-    if study.status != "running" or counts["leased"] or not counts["queued"]:
+    if study.status != "running" or study.paused_at or counts["leased"] or not counts["queued"]:
         return None
     workers = session.scalars(select(Worker).where(Worker.last_seen_at > now - live)).all()
     if not workers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from itertools import count
@@ -15,6 +16,12 @@ from service.database import Database
 from service.settings import Settings
 
 _NUMBERS = count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Workers keep their checkpoints here, not in the user's cache."""
+    os.environ["SWITCHBACK_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")

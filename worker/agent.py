@@ -8,17 +8,20 @@ import random
 import secrets
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client.errors import ServiceUnavailable, SwitchbackError, UnexpectedAnswer
 from client.leases import LeaseClient
-from contract.leases import ClaimReply, ClaimRequest, HeartbeatRequest, Lease, TrialReport, WorkerInfo
+from contract.leases import ClaimReply, ClaimRequest, HeartbeatRequest, Lease, LeaseRef, WorkerInfo
+from worker import translate
 from worker.backoff import delays
 from worker.beats import Beat
-from worker.engine import Engine
+from worker.cache import Cache
+from worker.engine import Engine, Job, Steering
 from worker.holdings import Holdings
-from worker.outbox import Ending, Outbox
+from worker.outbox import Message, Outbox
 from worker.pulse import Pulse
+from worker.resume import Resuming
 from worker.shift import Shift
 from worker.tasks import Registry
 
@@ -32,11 +35,13 @@ PARTING_S = 5.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Durations in seconds. `grace_s`: how long a drained worker may go on with the trials it has. `stall_s`: without
-    progress for so long, its leases are renewed no more. None: no limit.
+    progress for so long, its leases are renewed no more. `checkpoint_every_s`: what is lost at most when the machine
+    is; 0 keeps nothing. None: no limit.
     """
 
     grace_s: float = 30.0
     stall_s: float = 600.0
+    checkpoint_every_s: float = 30.0
     max_trials: int | None = None
     exit_when_idle_s: float | None = None
 
@@ -45,6 +50,8 @@ class Settings:
             raise ValueError(f"grace_s: need at least 0 seconds, got {self.grace_s}")
         if not self.stall_s > 0:
             raise ValueError(f"stall_s: need more than 0 seconds, got {self.stall_s}")
+        if not self.checkpoint_every_s >= 0:
+            raise ValueError(f"checkpoint_every_s: need at least 0 seconds, got {self.checkpoint_every_s}")
         if self.max_trials is not None and self.max_trials < 1:
             raise ValueError(f"max_trials: need at least 1, got {self.max_trials}")
         if self.exit_when_idle_s is not None and not self.exit_when_idle_s >= 0:
@@ -55,9 +62,16 @@ class Agent:
     """Trains what the service hands out. `run` in one thread; `drain` and `cut` may be called from a signal handler."""
 
     def __init__(
-        self, client: LeaseClient, worker: WorkerInfo, *, engine: Engine, registry: Registry, settings: Settings
+        self,
+        client: LeaseClient,
+        worker: WorkerInfo,
+        *,
+        engine: Engine,
+        registry: Registry,
+        cache: Cache,
+        settings: Settings,
     ) -> None:
-        self._client, self._worker = client, worker
+        self._client, self._worker, self._cache = client, worker, cache
         self._engine, self._registry, self._settings = engine, registry, settings
         self._holdings = Holdings(self._end_trial)
         self._shift: Shift | None = None
@@ -97,7 +111,7 @@ class Agent:
             progress=self._progress,
             on_beat=self._on_beat,
         )
-        with pulse, Outbox(self._client, self._holdings) as outbox:
+        with pulse, Outbox(self._client, self._holdings, self._cache) as outbox:
             idle_since: float | None = None
             while not self._done():
                 token = secrets.token_urlsafe(32)
@@ -159,13 +173,22 @@ class Agent:
     def _work(self, leases: list[Lease], token: str, pulse: Pulse, outbox: Outbox) -> None:
         claimed_at = time.monotonic()
 
-        def put(message: TrialReport | Ending) -> None:
+        def put(message: Message) -> None:
             while outbox.full and not self._cut:
                 self._naps += 1
                 time.sleep(NAP_S)
             outbox.put(message)
 
-        shift = Shift(leases, token, engine=self._engine, registry=self._registry, holdings=self._holdings, put=put)
+        steering = Steering(checkpoint_every_s=self._settings.checkpoint_every_s)
+        shift = Shift(
+            leases,
+            token,
+            engine=self._engine,
+            steering=steering,
+            holdings=self._holdings,
+            job=lambda lease: self._job(lease, token),
+            put=put,
+        )
         for lease in leases:
             ref = shift.leases[lease.trial.id]
             self._holdings.hold(ref, claimed_at + lease.ttl_s)
@@ -183,6 +206,22 @@ class Agent:
                 self._holdings.forget(ref)
 
         outbox.put(settled)
+
+    def _job(self, lease: Lease, token: str) -> Job:
+        """What the lease asks for, from its checkpoint on where there is one. Raises TaskError, or ValueError."""
+        job = translate.job(lease.trial, self._registry)
+        if lease.checkpoint is None:
+            return job
+        ref = LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=token)
+        return replace(job, resume=Resuming(self._client, self._cache, self._waited).snapshot(ref, lease.checkpoint))
+
+    def _waited(self, seconds: float) -> bool:
+        """Sleep, unless the trials at hand are to be given back; whether they are not."""
+        until = time.monotonic() + seconds
+        while not self._cut and (left := until - time.monotonic()) > 0:
+            self._naps += 1
+            time.sleep(min(NAP_S, left))
+        return not self._cut
 
     def _flush(self, outbox: Outbox) -> None:
         """Wait until the service knows how the trials ended; a worker that has to go gives up after PARTING_S."""

@@ -6,13 +6,14 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from schedules.presets import REGISTRY
 from worker.engine import Diverged, Event, Failed, Finished, Job, Points, Solo, Steering
-from worker.tasks import Data, Split, Task
+from worker.tasks import Data, Ensembling, Split, StepContext, Stepping, Task
 
 CPU = torch.device("cpu")
 STEPS, BATCH, SEED, ROWS = 2, 8, 0, 64
@@ -25,6 +26,8 @@ class Excerpt:
 
     def __init__(self, task: Task, rows: int) -> None:
         self.key, self.model, self.loss, self.metrics = task.key, task.model, task.loss, task.metrics
+        if isinstance(task, Stepping):
+            self.step = task.step
         given = task.data()
         self._data = Data(*(_spaced(part, rows) for part in (given.train, given.validation, given.test)))
 
@@ -49,14 +52,18 @@ class Fault(ValueError):
     """What is wrong, for the reader."""
 
 
+Look: TypeAlias = tuple[str, Callable[[], None]]
+
+
 def check(task: Task) -> Iterator[Finding]:
     """The findings one by one, each check resting on those before it: it ends with the first fault."""
     held: list[Split] = []
-    look: list[tuple[str, Callable[[], None]]] = [
+    look: list[Look] = [
         ("data() gives three parts, the same ones each time", lambda: held.append(_first_batch(task))),
         ("model() gives one finite output per example, the same for a seed", lambda: _model(task, held[0])),
         ("loss() is one finite mean whose gradient reaches the parameters", lambda: _loss(task, held[0])),
         ("metrics() are finite sums over the examples, loss among them", lambda: _metrics(task, held[0])),
+        *_of_what_it_has(task, held),
         (f"{STEPS} steps train, twice the same with the same seed", lambda: _training(task)),
     ]
     for looked_at, action in look:
@@ -69,6 +76,14 @@ def check(task: Task) -> Iterator[Finding]:
             yield Finding(looked_at, f"it raised {type(error).__name__}: {error}")
             return
         yield Finding(looked_at, None)
+
+
+def _of_what_it_has(task: Task, held: list[Split]) -> Iterator[Look]:
+    """What only some tasks have."""
+    if isinstance(task, Stepping):
+        yield "step() makes one update with the optimizer it is given", lambda: _step(task, held[0])
+    if isinstance(task, Ensembling):
+        yield "combined() makes one model's outputs of several models'", lambda: _combined(task, held[0])
 
 
 def _need(holds: bool, words: str) -> None:
@@ -194,6 +209,39 @@ def _measured(task: Task, outputs: Tensor, targets: Tensor) -> dict[str, float]:
 
 def _kind(value: object) -> str:
     return f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+
+
+def _step(task: Stepping, batch: Split) -> None:
+    assert isinstance(task, Task)
+    moved: dict[float, bool] = {}
+    for lr in (0.0, 0.1):
+        torch.manual_seed(SEED)
+        model = task.model().train()
+        before = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+        context = StepContext(step=0, total_steps=STEPS, steps_per_epoch=STEPS, lr=lr, label_smoothing=0.0)
+        loss = task.step(model, torch.optim.SGD(model.parameters(), lr), batch, context)
+        _need(
+            isinstance(loss, Tensor) and loss.dim() == 0 and bool(loss.isfinite()),
+            f"step(): need the loss back, a finite tensor without dimensions, got {_kind(loss)}",
+        )
+        moved[lr] = not torch.equal(before, torch.nn.utils.parameters_to_vector(model.parameters()))
+    _need(moved[0.1], "step(): the parameters are as before; it must call optimizer.step()")
+    _need(
+        not moved[0.0],
+        "step(): at a rate of 0 the parameters change; only the optimizer given, driven by the schedule, may do that",
+    )
+
+
+def _combined(task: Ensembling, batch: Split) -> None:
+    assert isinstance(task, Task)
+    outputs = _evaluated(task, batch)
+    both = task.combined(torch.stack([outputs, outputs]))
+    one, two = _measured(task, outputs, batch.targets), _measured(task, both, batch.targets)
+    for name, value in one.items():
+        _need(
+            math.isclose(two[name], value, rel_tol=SAME, abs_tol=SAME),
+            f"combined(): two equal models must score as one of them: {name} is {value:.6g}, of both {two[name]:.6g}",
+        )
 
 
 def _training(task: Task) -> None:

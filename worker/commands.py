@@ -71,6 +71,14 @@ GraceOption = Annotated[float, typer.Option("--grace", min=0, help="Seconds to f
 StallOption = Annotated[
     float, typer.Option("--stall", min=1, help="Seconds without progress until a trial is given up.")
 ]
+CheckpointOption = Annotated[
+    float,
+    typer.Option("--checkpoint-every", min=0, help="Seconds between checkpoints of a trial; 0: none are made."),
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", envvar="SWITCHBACK_CACHE", help="Folder of the checkpoints; by default the user's cache."),
+]
 MaxTrialsOption = Annotated[int | None, typer.Option("--max-trials", min=1, help="End after so many trials.")]
 IdleOption = Annotated[
     float | None, typer.Option("--exit-when-idle", min=0, help="End after so many seconds without a trial.")
@@ -94,29 +102,38 @@ def worker(
     list_tasks: ListOption = False,
     grace: GraceOption = 30.0,
     stall: StallOption = 600.0,
+    checkpoints: CheckpointOption = 30.0,
+    cache: CacheOption = None,
     max_trials: MaxTrialsOption = None,
-    exit_when_idle: IdleOption = None,
+    idle: IdleOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Train the trials the service hands out, until Ctrl-C: once to finish the trial at hand, twice to give it back."""
-    _log(logging.DEBUG if verbose else logging.INFO)
-    _require("torch", "sklearn")
-    from client import credentials
+    _begin(token_file, logging.DEBUG if verbose else logging.INFO)
     from worker.agent import Settings
 
-    credentials.use_file(token_file)
-
     try:
-        settings = Settings(grace_s=grace, stall_s=stall, max_trials=max_trials, exit_when_idle_s=exit_when_idle)
+        settings = Settings(
+            grace_s=grace, stall_s=stall, checkpoint_every_s=checkpoints, max_trials=max_trials, exit_when_idle_s=idle
+        )
         registry = _registry(task or [], data, download or [])
         keys = sorted(registry.tasks(only or []))
         if list_tasks:
             _list(registry, keys)
             return
-        agent = _agent(url, name, settings, registry, engine=_engine(engine, device, lanes, threads), keys=keys)
+        trained = _engine(engine, device, lanes, threads)
+        agent = _agent(url, name, settings, registry, engine=trained, keys=keys, cache=cache)
     except ValueError as error:
         _refuse(str(error))
     _work(agent)
+
+
+def _begin(token_file: Path | None, level: int) -> None:
+    from client import credentials
+
+    _log(level)
+    _require("torch", "sklearn")
+    credentials.use_file(token_file)
 
 
 def _work(agent: Agent) -> NoReturn:
@@ -188,11 +205,19 @@ def _engine(name: EngineName, device: str | None, lanes: int | None, threads: in
 
 
 def _agent(
-    url: str, name: str | None, settings: Settings, registry: Registry, *, engine: Engine, keys: list[str]
+    url: str,
+    name: str | None,
+    settings: Settings,
+    registry: Registry,
+    *,
+    engine: Engine,
+    keys: list[str],
+    cache: Path | None,
 ) -> Agent:
     from client.leases import LeaseClient
     from contract.leases import WorkerInfo
     from worker.agent import Agent
+    from worker.cache import Cache, default_folder
     from worker.engine import devices
     from worker.tasks import offers
 
@@ -207,7 +232,8 @@ def _agent(
         tasks=keys,
     )
     logger.info("worker %s on %s trains %s", info.name, info.device, "; ".join(offers.lines(keys)))
-    return Agent(client, info, engine=engine, registry=registry, settings=settings)
+    kept = Cache((cache or default_folder()) / "checkpoints")
+    return Agent(client, info, engine=engine, registry=registry, cache=kept, settings=settings)
 
 
 def _drain_on_signals(agent: Agent) -> None:

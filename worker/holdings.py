@@ -63,8 +63,9 @@ class Holdings:
                 item = self._held.get((state.trial_id, state.attempt))
                 if item is not None:
                     item.until = max(item.until, sent_at + state.ttl_s)
-            if state.directive == "stop":
-                self._end((state.trial_id, state.attempt), "its study was stopped")
+            if state.directive != "continue":
+                why = "its study was paused" if state.directive == "pause" else "its study was stopped"
+                self._end((state.trial_id, state.attempt), why)
 
     def lost(self, lease: LeaseRef) -> None:
         """The service refused a write: the trial belongs to somebody else."""

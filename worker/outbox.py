@@ -7,11 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias, TypeVar
 
 from client.errors import LeaseLost, RequestRefused, ServiceUnavailable, UnexpectedAnswer
 from client.leases import LeaseClient
+from contract.artifacts import CHECKPOINT
 from contract.leases import (
     MAX_POINTS_PER_REPORT,
     Completion,
@@ -23,13 +26,27 @@ from contract.leases import (
     TrialReport,
 )
 from worker.backoff import delays
+from worker.cache import Cache
+from worker.engine import Snapshot
 from worker.holdings import Holdings
+from worker.snapshot_file import encode
 
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 Ending: TypeAlias = Completion | Failure | Release
 """The last message of a trial; all that was reported before arrives before it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """What the trial has reached; it is sent after the points up to there, unless a newer one or the end overtakes."""
+
+    lease: LeaseRef
+    snapshot: Snapshot
+
+
+Message: TypeAlias = TrialReport | Checkpoint | Ending | Callable[[], None]
 
 LINGER_S = 1.0
 """Points wait this long for company, so that a fast trial costs the service one batch, not a hundred."""
@@ -43,9 +60,10 @@ MAX_ERROR = 8_000
 class Outbox:
     """A thread that sends. Stale leases and refusals are told to `holdings`; messages of a lost lease are discarded."""
 
-    def __init__(self, client: LeaseClient, holdings: Holdings, *, linger_s: float = LINGER_S) -> None:
-        self._client, self._holdings, self._linger_s = client, holdings, linger_s
-        self._waiting: deque[TrialReport | Ending | Callable[[], None]] = deque()
+    def __init__(self, client: LeaseClient, holdings: Holdings, cache: Cache, *, linger_s: float = LINGER_S) -> None:
+        self._client, self._holdings, self._cache, self._linger_s = client, holdings, cache, linger_s
+        self._files: dict[LeaseRef, Path] = {}
+        self._waiting: deque[Message] = deque()
         self._sending = 0
         self._urgent = self._closing = self._given_up = False
         self._changed = threading.Condition()
@@ -63,14 +81,16 @@ class Outbox:
         """Whether `put` should wait; it never refuses."""
         return self.pending >= CAPACITY
 
-    def put(self, message: TrialReport | Ending | Callable[[], None]) -> None:
+    def put(self, message: Message) -> None:
         """Send this after all that was put before; an ending goes out at once, and what waits before it too.
 
         A callable is called, in the outbox's thread, once all before it has arrived or been discarded.
         """
         with self._changed:
+            if isinstance(message, Checkpoint | Completion | Failure):
+                self._waiting = deque(one for one in self._waiting if not _overtaken(one, message.lease))
             self._waiting.append(message)
-            self._urgent = self._urgent or not isinstance(message, TrialReport)
+            self._urgent = self._urgent or not isinstance(message, TrialReport | Checkpoint)
             self._changed.notify_all()
 
     def flushed(self, timeout_s: float) -> bool:
@@ -92,6 +112,8 @@ class Outbox:
             match batch[0]:
                 case TrialReport():
                     self._deliver([item for item in batch if isinstance(item, TrialReport)])
+                case Checkpoint() as checkpoint:
+                    self._deliver_checkpoint(checkpoint)
                 case Completion() | Failure() | Release() as ending:
                     self._deliver_ending(ending)
                 case call:
@@ -100,7 +122,7 @@ class Outbox:
                 self._sending = len(batch) if self._given_up else 0
                 self._changed.notify_all()
 
-    def _take(self) -> list[TrialReport | Ending | Callable[[], None]]:
+    def _take(self) -> list[Message]:
         """The reports at the head, as many as one batch may hold, or one other message; empty when closing."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting)
@@ -139,7 +161,33 @@ class Outbox:
             if answer is not None:
                 self._holdings.heard(answer[0].leases, answer[1])
 
+    def _deliver_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """A trial goes on without one that cannot be kept."""
+        lease, step = checkpoint.lease, checkpoint.snapshot.step
+        if self._holdings.is_lost(lease):
+            return
+        try:
+            path = self._cache.write(encode(checkpoint.snapshot))
+            sent = self._insist(lambda: self._client.put_artifact(lease, CHECKPOINT, path, step=step))
+        except LeaseLost:
+            self._holdings.lost(lease)
+        except (RequestRefused, OSError) as error:
+            logger.warning("trial %d: the checkpoint after %d steps was not kept: %s", lease.trial_id, step, error)
+        else:
+            if sent is not None:
+                self._kept(lease, path)
+
+    def _kept(self, lease: LeaseRef, path: Path | None) -> None:
+        """The file of the checkpoint that counts from now on; None: none does."""
+        before = self._files.pop(lease, None)
+        if before is not None and before != path:
+            self._cache.remove(before)
+        if path is not None:
+            self._files[lease] = path
+
     def _deliver_ending(self, ending: Ending) -> None:
+        if not isinstance(ending, Release):
+            self._kept(ending.lease, None)
         if self._holdings.is_lost(ending.lease):
             return
         try:
@@ -193,6 +241,10 @@ class Outbox:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _overtaken(message: Message, lease: LeaseRef) -> bool:
+    return isinstance(message, Checkpoint) and message.lease == lease
 
 
 def merged(reports: Iterable[TrialReport]) -> list[TrialReport]:

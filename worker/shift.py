@@ -10,17 +10,32 @@ from pydantic import ValidationError
 from contract.leases import Completion, Failure, Lease, LeaseRef, Point, Release, TrialReport
 from contract.trials import TrialSpec
 from worker import translate
-from worker.engine import Diverged, Dropped, Engine, Event, Failed, Finished, Job, Points, Started, Steering
+from worker.engine import (
+    Checkpointed,
+    Diverged,
+    Dropped,
+    Engine,
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Points,
+    Started,
+    Steering,
+)
 from worker.engine.errors import describe
 from worker.holdings import Holdings
-from worker.outbox import MAX_ERROR, Ending
-from worker.tasks import Registry, TaskError
+from worker.outbox import MAX_ERROR, Checkpoint, Ending, Message
+from worker.tasks import TaskError
 
 logger = logging.getLogger(__name__)
 
 
 class Shift:
-    """One engine run over some leases. `put` takes what the service must be told, in order."""
+    """One engine run over some leases. `put` takes what the service must be told, in order.
+
+    `job` makes of a lease what is to be trained, and raises TaskError or ValueError.
+    """
 
     def __init__(
         self,
@@ -28,16 +43,18 @@ class Shift:
         token: str,
         *,
         engine: Engine,
-        registry: Registry,
+        steering: Steering,
         holdings: Holdings,
-        put: Callable[[TrialReport | Ending], None],
+        job: Callable[[Lease], Job],
+        put: Callable[[Message], None],
     ) -> None:
-        self.steering = Steering()
+        self.steering = steering
         self.leases = {
             lease.trial.id: LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=token) for lease in leases
         }
+        self._given = leases
         self._trials: dict[int, TrialSpec] = {lease.trial.id: lease.trial for lease in leases}
-        self._engine, self._registry, self._holdings, self._put = engine, registry, holdings, put
+        self._engine, self._job, self._holdings, self._put = engine, job, holdings, put
         self._open = set(self.leases)
         self._started: dict[int, Started] = {}
 
@@ -54,11 +71,11 @@ class Shift:
 
     def _jobs(self) -> list[Job]:
         jobs: list[Job] = []
-        for trial_id, trial in self._trials.items():
+        for lease in self._given:
             try:
-                jobs.append(translate.job(trial, self._registry))
+                jobs.append(self._job(lease))
             except (TaskError, ValueError) as error:
-                self._fail(trial_id, str(error))
+                self._fail(lease.trial.id, str(error))
         return jobs
 
     def _tell(self, event: Event) -> None:
@@ -69,10 +86,17 @@ class Shift:
             match event:
                 case Started():
                     self._started[event.job] = event
-                    logger.info("%s: training %d steps", self._named(event.job), event.total_steps)
+                    logger.info(
+                        "%s: training %d steps, from step %d",
+                        self._named(event.job),
+                        event.total_steps,
+                        event.resumed_from or 0,
+                    )
                     self._report(event.job, [])
                 case Points():
                     self._report(event.job, [translate.point(event.step, event.values)])
+                case Checkpointed():
+                    self._put(Checkpoint(lease, event.snapshot))
                 case Finished():
                     self._end(event.job, translate.completed(lease, event, self._started[event.job].engine))
                 case Diverged():
@@ -92,6 +116,7 @@ class Shift:
                 total_steps=start.total_steps,
                 steps_per_epoch=start.steps_per_epoch,
                 points=points,
+                resumed_from=start.resumed_from,
             )
         )
 

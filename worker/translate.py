@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from contract import tasks
 from contract.leases import Completion, LeaseRef, Point
 from contract.tasks import Optimizer
 from contract.trials import TrialSpec
-from worker.engine import Diverged, Finished, Job, OptimizerNumbers
+from schedules import Span
+from worker.engine import Averaging, Diverged, Ema, Ensemble, Finished, Job, OptimizerNumbers, Swa
 from worker.tasks import Registry
 
 
@@ -25,7 +27,19 @@ def job(trial: TrialSpec, registry: Registry) -> Job:
         steps=trial.budget.steps,
         seed=trial.seed,
         report_every=trial.report_every,
+        averaging=tuple(average(given) for given in trial.task.averaging),
     )
+
+
+def average(given: tasks.Averaging) -> Averaging:
+    """What the engine averages."""
+    match given:
+        case tasks.Swa():
+            return Swa(start=Span.parse(given.start), every=Span.parse(given.every))
+        case tasks.Ema():
+            return Ema(decay=given.decay)
+        case tasks.Ensemble():
+            return Ensemble(members=given.members)
 
 
 def optimizer(given: Optimizer) -> OptimizerNumbers:

@@ -1,4 +1,4 @@
-"""`switchback studies` and `switchback stop`: what there is, and an early end to it."""
+"""`switchback studies`, `stop`, `pause`, `resume`: what there is, and whether it goes on."""
 
 from __future__ import annotations
 
@@ -36,6 +36,20 @@ def stop(study_id: StudyId, url: Url = DEFAULT_URL) -> None:
     """End a study early; its results so far stay."""
     with connect(url) as client:
         view = client.stop(study_id)
+    typer.echo(f"{words.title(view)}: {view.status}, {words.counts(view)}")
+
+
+def pause(study_id: StudyId, url: Url = DEFAULT_URL) -> None:
+    """Hand out no more trials of a study; its running ones store a checkpoint and wait."""
+    with connect(url) as client:
+        view = client.pause(study_id)
+    typer.echo(f"{words.title(view)}: {view.status}, {words.counts(view)}")
+
+
+def resume(study_id: StudyId, url: Url = DEFAULT_URL) -> None:
+    """Go on with a paused study, its trials from where they were."""
+    with connect(url) as client:
+        view = client.resume(study_id)
     typer.echo(f"{words.title(view)}: {view.status}, {words.counts(view)}")
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from client.display import words
 from contract.studies import LeaderboardEntry, Objective, StudyView
 
-STATUS_STYLES = {"running": "cyan", "complete": "green", "stopped": "yellow", "failed": "red"}
+STATUS_STYLES = {"running": "cyan", "paused": "yellow", "complete": "green", "stopped": "yellow", "failed": "red"}
 
 
 def leaderboard(entries: Sequence[LeaderboardEntry], objective: Objective) -> Table:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, TypeAlias
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
+from contract.errors import Problem
 from contract.pages import Page, Preview
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus
-from service import results, studies
+from service import idempotency, results, studies
 from service.access.gate import READ, SUBMIT, GatedRoute
 from service.access.scope import project_for
 from service.api.context import Context, Ctx, Cursor, Id, Limit, Points
@@ -18,13 +20,29 @@ from service.search.preview import preview
 
 router = APIRouter(tags=["studies"], route_class=GatedRoute)
 
+Key: TypeAlias = Annotated[str | None, Header(alias="Idempotency-Key", pattern=r"^[\x21-\x7e]{1,128}$")]
+IfMatch: TypeAlias = Annotated[str | None, Header(alias="If-Match", max_length=1_000)]
+CHANGED: dict[int | str, dict[str, object]] = {
+    412: {"model": Problem, "description": "The study is not the version that If-Match names"}
+}
+
 
 @router.post("/studies", status_code=201, dependencies=[SUBMIT])
-def create_study(body: CreateStudy, ctx: Ctx, response: Response) -> StudyView:
-    """Submit a study. Its first trials are queued before this answers."""
+def create_study(body: CreateStudy, ctx: Ctx, response: Response, key: Key = None) -> StudyView:
+    """Submit a study. Its first trials are queued before this answers.
+
+    With an `Idempotency-Key` it may be sent again, for a day: the answer shows the study that was made the first time.
+    """
     project = project_for(ctx.who, body.project)
     with ctx.database.write() as session:
-        study_id = studies.create(session, body, project=project, now=ctx.database.now(session))
+        now = ctx.database.now(session)
+        create = partial(studies.create, session, body, project=project, now=now)
+        if key is None:
+            study_id = create()
+        else:
+            asker = str(ctx.who.token_id or "")
+            study_id, again = idempotency.once(session, key, body, create, asker=asker, now=now)
+            response.headers["Idempotency-Replayed"] = "true" if again else "false"
     ctx.planner.wake()
     response.headers["Location"] = f"/api/v1/studies/{study_id}"
     return _view(ctx, study_id)
@@ -40,17 +58,35 @@ def list_studies(ctx: Ctx, limit: Limit = 50, cursor: Cursor = None) -> Page[Stu
 
 
 @router.get("/studies/{study_id}", dependencies=[READ])
-def get_study(study_id: Id, ctx: Ctx) -> StudyView:
-    """A study as it stands."""
-    return _view(ctx, study_id)
+def get_study(study_id: Id, ctx: Ctx, response: Response) -> StudyView:
+    """A study as it stands. Its ETag begins with its version, which is what `If-Match` compares."""
+    return _tagged(ctx, study_id, response)
 
 
-@router.post("/studies/{study_id}/stop", dependencies=[SUBMIT])
-def stop_study(study_id: Id, ctx: Ctx) -> StudyView:
+@router.post("/studies/{study_id}/stop", dependencies=[SUBMIT], responses=CHANGED)
+def stop_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch = None) -> StudyView:
     """End a study early. Results so far stay; queued trials are cancelled, running ones told to stop."""
     with ctx.database.write() as session:
-        studies.stop(session, study_id, now=ctx.database.now(session), reason="stopped by request")
-    return _view(ctx, study_id)
+        now = ctx.database.now(session)
+        studies.stop(session, study_id, now=now, reason="stopped by request", versions=_versions(expected))
+    return _tagged(ctx, study_id, response)
+
+
+@router.post("/studies/{study_id}/pause", dependencies=[SUBMIT], responses=CHANGED)
+def pause_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch = None) -> StudyView:
+    """Hand out no more trials of a study; its workers store a checkpoint of the running ones and give them back."""
+    with ctx.database.write() as session:
+        studies.pause(session, study_id, now=ctx.database.now(session), versions=_versions(expected))
+    return _tagged(ctx, study_id, response)
+
+
+@router.post("/studies/{study_id}/resume", dependencies=[SUBMIT], responses=CHANGED)
+def resume_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch = None) -> StudyView:
+    """Go on with a paused study, its trials from where they were."""
+    with ctx.database.write() as session:
+        studies.resume(session, study_id, versions=_versions(expected))
+    ctx.planner.wake()
+    return _tagged(ctx, study_id, response)
 
 
 @router.get("/studies/{study_id}/leaderboard", dependencies=[READ])
@@ -101,6 +137,20 @@ def create_preview(body: CreateStudy, limit: Limit = 24) -> Preview:
     """The first trials a study would run, without storing or running any."""
     with studies.refusing():
         return preview(body, limit)
+
+
+def _tagged(ctx: Context, study_id: int, response: Response) -> StudyView:
+    found = _view(ctx, study_id)
+    response.headers["ETag"] = f'"{found.version}"'
+    return found
+
+
+def _versions(header: str | None) -> frozenset[int] | None:
+    """The versions an `If-Match` names, of ETags `"VERSION"` and `"VERSION.HASH"`; None when any will do."""
+    if header is None or header.strip() == "*":
+        return None
+    tags = (tag.strip().removeprefix("W/").strip('"').partition(".")[0] for tag in header.split(","))
+    return frozenset(int(tag) for tag in tags if tag.isascii() and tag.isdigit() and len(tag) < 10)
 
 
 def _view(ctx: Context, study_id: int) -> StudyView:

@@ -12,7 +12,7 @@ export function studiesPage({ query }) {
   const path = `/studies?limit=${PAGE}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`;
   return {
     load: () => get(path),
-    live: (page) => page.items.some((study) => study.status === "running"),
+    live: (page) => page.items.some((study) => !study.finished_at),
     title: () => "Studies",
     render: (page) => [h("div", { class: "page-head" }, h("h1", null, "Studies")), page.items.length ? list(page, cursor) : none(cursor)],
   };

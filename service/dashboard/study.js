@@ -34,7 +34,7 @@ export function studyPage({ id, refresh, reload }) {
   };
   return {
     load: () => load(id, view.rows, picked, trials),
-    live: ({ study }) => study.status === "running",
+    live: ({ study }) => !study.finished_at,
     title: ({ study }) => study.definition.name,
     render: (data) => [header(data.study), ...body(data, { view, picked, pick, more, change }), trials.render(data.trials)],
     draw: (data) => paint(data, view, picked),

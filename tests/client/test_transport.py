@@ -92,7 +92,7 @@ def test_a_study_without_a_winner_has_no_result_yet() -> None:
 
 
 def test_every_code_is_a_refusal_or_means_unavailable() -> None:
-    assert set(get_args(ErrorCode)) - set(REFUSALS) == {"overloaded", "too-many-requests", "internal"}
+    assert set(get_args(ErrorCode)) - set(REFUSALS) == {"overloaded", "too-many-requests", "in-flight", "internal"}
 
 
 @pytest.mark.parametrize(

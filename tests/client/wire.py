@@ -36,6 +36,7 @@ def view(status: StudyStatus = "running", *, complete: int = 0, search: dict[str
     )
     return StudyView(
         id=7,
+        version=0,
         project="default",
         status=status,
         reason=None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from contract.studies import CreateStudy
 from service.app import create_app
 from service.settings import Settings as ServiceSettings
 from worker.agent import Agent, Settings
+from worker.cache import Cache
 from worker.engine import Solo
 from worker.tasks import Classification, Model, Registry, assemble
 from worker.tasks.digits import DIGITS
@@ -104,6 +107,7 @@ class AgentThread:
             worker_info(name, registry),
             engine=settings.pop("engine", None) or Solo(torch.device("cpu")),
             registry=registry,
+            cache=Cache(settings.pop("cache", None) or Path(os.environ["SWITCHBACK_CACHE"])),
             settings=Settings(**settings),
         )
         self.result: int | None = None

@@ -5,16 +5,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx2
 import pytest
+import torch
 from live import LiveService, submit, worker_info
 
 from client.leases import LeaseClient
 from client.studies import StudyClient
 from contract.leases import ClaimRequest, Completion, LeaseRef, Point, Release, TrialReport
+from worker.cache import Cache
+from worker.engine import Snapshot
 from worker.holdings import Holdings
-from worker.outbox import Outbox, merged
+from worker.outbox import Checkpoint, Outbox, merged
 
 
 class Faulty(httpx2.BaseTransport):
@@ -61,11 +65,21 @@ class Bench:
     holdings: Holdings
     outbox: Outbox
     studies: StudyClient
+    cache: Path
     ended: list[int] = field(default_factory=list)
 
     def report(self, index: int, *steps: int) -> None:
         points = [Point(step=step, values={"train_loss": float(step)}) for step in steps]
         self.outbox.put(TrialReport(lease=self.leases[index], total_steps=50, steps_per_epoch=10, points=points))
+
+    def checkpoint(self, index: int, step: int) -> None:
+        tensors = {"model.weight": torch.full((3,), float(step))}
+        snapshot = Snapshot("solo", 1, "ab", "cpu", step=step, tensors=tensors, counters={})
+        self.outbox.put(Checkpoint(self.leases[index], snapshot))
+
+    def kept(self, trial_id: int) -> list[tuple[str, int]]:
+        """Name and step of what the service has."""
+        return [(item.name, item.step) for item in self.studies.artifacts(trial_id).items]
 
     def complete(self, index: int) -> None:
         self.outbox.put(
@@ -85,7 +99,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(service: LiveService) -> Iterator[Bench]:
+def bench(service: LiveService, tmp_path: Path) -> Iterator[Bench]:
     submit(service)
     network, ended = Faulty(), []
     with LeaseClient(service.url, transport=network) as client, StudyClient(service.url) as studies:
@@ -95,9 +109,9 @@ def bench(service: LiveService) -> Iterator[Bench]:
         for lease in client.claim(ClaimRequest(worker=worker_info(), token=token, max_trials=2)).leases:
             leases.append(LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=token))
             holdings.hold(leases[-1], 0.0)
-        with Outbox(client, holdings, linger_s=0.2) as outbox:
+        with Outbox(client, holdings, Cache(tmp_path / "cache"), linger_s=0.2) as outbox:
             network.arrived.clear()
-            yield Bench(network, leases, holdings, outbox, studies, ended)
+            yield Bench(network, leases, holdings, outbox, studies, tmp_path / "cache", ended)
 
 
 def test_points_of_several_trials_travel_in_one_batch(bench: Bench) -> None:
@@ -162,6 +176,50 @@ def test_the_directive_to_stop_ends_the_trial_once(bench: Bench) -> None:
     assert bench.outbox.flushed(10)
     assert bench.ended == [1]
     assert bench.holdings.of(bench.leases[0]).end == "its study was stopped"
+
+
+def test_a_checkpoint_arrives_after_the_points_up_to_it_and_before_the_trial_is_given_back(bench: Bench) -> None:
+    bench.report(0, 1, 2)
+    bench.checkpoint(0, 2)
+    bench.report(0, 3)
+    bench.checkpoint(0, 3)
+    bench.outbox.put(Release(lease=bench.leases[0], reason="told to stop"))
+    assert bench.outbox.flushed(10)
+    assert bench.network.arrived == ["report", "checkpoint", "release"]
+    assert bench.kept(1) == [("checkpoint", 3)]
+
+
+def test_the_newest_checkpoint_of_a_trial_replaces_those_that_could_not_be_sent(bench: Bench) -> None:
+    bench.network.refuse = 4
+    bench.report(0, 1)
+    for step in (1, 2, 3):
+        bench.checkpoint(0, step)
+        bench.checkpoint(1, step)
+    assert bench.outbox.flushed(20)
+    assert bench.network.arrived == ["report", "checkpoint", "checkpoint"]
+    assert (bench.kept(1), bench.kept(2)) == ([("checkpoint", 3)], [("checkpoint", 3)])
+
+
+def test_a_trial_that_has_ended_needs_no_checkpoint_and_leaves_no_file(bench: Bench) -> None:
+    bench.checkpoint(0, 1)
+    assert bench.outbox.flushed(10)
+    assert len(list(bench.cache.iterdir())) == 1
+    bench.checkpoint(0, 2)
+    bench.complete(0)
+    assert bench.outbox.flushed(10)
+    assert (bench.network.arrived, list(bench.cache.iterdir())) == (["checkpoint", "complete"], [])
+
+
+def test_a_checkpoint_that_is_refused_or_cannot_be_written_costs_the_trial_nothing(bench: Bench) -> None:
+    bench.network.invalid = {"/api/v1/trials/1/artifacts/checkpoint"}
+    bench.checkpoint(0, 1)
+    assert bench.outbox.flushed(10)
+    for path in [*bench.cache.iterdir(), bench.cache]:
+        path.unlink() if path.is_file() else path.rmdir()
+    bench.checkpoint(0, 2)
+    bench.complete(0)
+    assert bench.outbox.flushed(10)
+    assert (bench.studies.trial(1).status, bench.ended) == ("complete", [])
 
 
 def test_closing_does_not_wait_for_a_service_that_is_away(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """How trials are trained: the engine interface, its jobs and events, and the engines."""
 
+from worker.engine.averaging import Averaging, Ema, Ensemble, Swa
 from worker.engine.engine import Engine, Steering
 from worker.engine.events import Checkpointed, Diverged, Dropped, Event, Failed, Finished, Points, Started
 from worker.engine.job import Job, OptimizerNumbers
@@ -8,10 +9,13 @@ from worker.engine.snapshot import Snapshot, UnfitError
 from worker.engine.solo import Solo
 
 __all__ = [
+    "Averaging",
     "Checkpointed",
     "Diverged",
     "Dropped",
+    "Ema",
     "Engine",
+    "Ensemble",
     "Event",
     "Failed",
     "Finished",
@@ -23,6 +27,7 @@ __all__ = [
     "Solo",
     "Started",
     "Steering",
+    "Swa",
     "Tree",
     "UnfitError",
 ]

@@ -9,6 +9,7 @@ from typing import Literal
 
 from schedules import AnySchedule, to_dict
 from schedules.updates import OptimizerNumbers
+from worker.engine.averaging import Averaging
 from worker.engine.snapshot import Snapshot
 from worker.tasks import Task
 
@@ -20,8 +21,9 @@ class Job:
     """A trial to train: its curve is a function of this value (`id` apart) and of nothing else.
 
     Exactly one of `epochs` and `steps` is given. `report_every` counts steps between training losses; 0 gives at most
-    100 of them, and one at each epoch end. `resume` continues where the snapshot was taken, with the points after it.
-    `dropout_masks`: jobs of one seed share them, as they share batches, or each draws its own.
+    100 of them, and one at each epoch end. `dropout_masks`: jobs of one seed share them, as they share batches, or each
+    draws its own. `averaging`: what is evaluated beside the last weights, at the end. `resume` continues where the
+    snapshot was taken, with the points after it.
     """
 
     id: int
@@ -35,13 +37,15 @@ class Job:
     seed: int = 0
     report_every: int = 0
     dropout_masks: Literal["shared", "own"] = "shared"
+    averaging: tuple[Averaging, ...] = ()
     resume: Snapshot | None = field(default=None, compare=False, repr=False)
 
     @property
     def fingerprint(self) -> str:
         """Equal for jobs with the same curve and points, in every process."""
         numbers = (self.batch_size, self.label_smoothing, self.epochs, self.steps, self.seed, self.report_every)
-        parts = [self.task.key, to_dict(self.schedule), asdict(self.optimizer), numbers, self.dropout_masks]
+        averages = [asdict(average) | {"name": average.name} for average in self.averaging]
+        parts = [self.task.key, to_dict(self.schedule), asdict(self.optimizer), numbers, self.dropout_masks, averages]
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -59,5 +63,8 @@ class Job:
             raise ValueError(f"batch_size: need at least 1, got {self.batch_size}")
         if self.report_every < 0:
             raise ValueError(f"report_every: need at least 0, got {self.report_every}")
+        names = [average.name for average in self.averaging]
+        if len(set(names)) < len(names):
+            raise ValueError(f"averaging: need each kind at most once, got {', '.join(names)}")
         if self.seed < 0:
             raise ValueError(f"seed: need at least 0, got {self.seed}")

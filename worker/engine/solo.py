@@ -68,7 +68,7 @@ class Solo:
                 yield Diverged(job.id, stop, reason, watch.seconds)
                 return
         with watch.running():
-            metrics = values | {"train_loss": training.epoch_loss()} | training.test()
+            metrics = values | {"train_loss": training.epoch_loss()} | training.test() | training.averaged()
         yield Finished(job.id, metrics, training.step, watch.seconds)
 
     def _begun(self, job: Job, steering: Steering) -> Training:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from worker.engine import divergence, dropout, optimizers
+from worker.engine.averages import Averages, Predict, state_of
 from worker.engine.engine import Steering
 from worker.engine.job import Job
 from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, horizon_of, mask_seed
 from worker.engine.randomness import RandomStream
 from worker.engine.rates import rates
 from worker.engine.snapshot import Snapshot, UnfitError, kept, put_back
-from worker.tasks import Split, resident
+from worker.tasks import Split, StepContext, Stepping, resident
 
 EVALUATION_BATCH = 2_048
 
@@ -37,6 +40,8 @@ class Training:
         momentum = job.optimizer.momentum if momenta is None else momenta[0]
         groups = optimizers.groups(job.optimizer, self._model)
         self._optimizer = optimizers.build(job.optimizer, groups, lr=lr, momentum=momentum)
+        self._update = self._of_its_own if isinstance(job.task, Stepping) else self._usual
+        self._averages = Averages(job, self.horizon, self._model)
         self.step = 0
         self._order: tuple[int, Tensor] | None = None
         self._first_loss = torch.zeros((), device=device, dtype=dtype)
@@ -65,10 +70,11 @@ class Training:
             job=self._job.fingerprint,
             device=self._device.type,
             step=self.step,
-            tensors=kept("model", self._tensors())
+            tensors=kept("model", state_of(self._model))
             | kept("optimizer", optimizers.state(self._optimizer))
             | kept("random", self._stream.states)
-            | kept("loss", losses),
+            | kept("loss", losses)
+            | kept("average", self._averages.tensors),
             counters={
                 "count": self._count,
                 "epoch_sum": self._epoch_sum,
@@ -82,7 +88,8 @@ class Training:
         saved.check(engine="solo", version=VERSION, job=self._job.fingerprint, device=self._device)
         if not 0 < saved.step < self.horizon.total_steps:
             raise UnfitError(f"it was taken after {saved.step} of {self.horizon.total_steps} updates")
-        put_back(saved.part("model"), self._tensors())
+        put_back(saved.part("model"), state_of(self._model))
+        self._averages.restore(saved.part("average"), saved.step)
         optimizers.restore(self._optimizer, saved.part("optimizer"))
         put_back(saved.part("loss"), {"first": self._first_loss, "sum": self._sum})
         self._stream.states = saved.part("random")
@@ -91,11 +98,8 @@ class Training:
         self.rates.state = saved.counters.get("rates")
         self.step = self._saved = saved.step
 
-    def _tensors(self) -> dict[str, Tensor]:
-        return dict(self._model.named_parameters()) | dict(self._model.named_buffers())
-
     def _update_until(self, stop: int) -> bool:
-        job, model, optimizer, train = self._job, self._model, self._optimizer, self._data.train
+        job, optimizer, train = self._job, self._optimizer, self._data.train
         order, size = self._epoch_order(), job.batch_size
         row = self.step % self.horizon.steps_per_epoch * size
         if row == 0:
@@ -109,17 +113,36 @@ class Training:
                 optimizers.set_momentum(optimizer, momenta[index])
             dropout.draw(self._dropouts, dropout.Draws([(self._mask_seed, self.step)]))
             rows = order[row : row + size]
-            loss = job.task.loss(model(train.inputs[rows]), train.targets[rows], label_smoothing=job.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimizer.step()
-            self._sum += loss.detach()
+            loss = self._update(train.inputs[rows], train.targets[rows], lr)
+            self._sum += loss
             if self.step == 0:
-                self._first_loss = loss.detach()
+                self._first_loss = loss
             self._count += 1
             self.step += 1
             row += size
+            if job.averaging:
+                self._averages.update(self.step)
         return True
+
+    def _usual(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
+        """One update; the loss before it."""
+        loss = self._job.task.loss(self._model(inputs), targets, label_smoothing=self._job.label_smoothing)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._optimizer.step()
+        return loss.detach()
+
+    def _of_its_own(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
+        """The same by the task's own step."""
+        assert isinstance(self._job.task, Stepping)
+        context = StepContext(
+            step=self.step,
+            total_steps=self.horizon.total_steps,
+            steps_per_epoch=self.horizon.steps_per_epoch,
+            lr=lr,
+            label_smoothing=self._job.label_smoothing,
+        )
+        return self._job.task.step(self._model, self._optimizer, Split(inputs, targets), context).detach()
 
     def train_loss(self) -> tuple[float, str | None]:
         """The mean training loss since this was last asked, and, when training has diverged, how that shows."""
@@ -141,26 +164,46 @@ class Training:
         return divergence.of_parameters(size.item(), self.step)
 
     def validate(self) -> dict[str, float]:
-        return self._evaluate(self._data.validation, "val")
+        return self._evaluate(self._predict, self._data.validation, "val_{}")
 
     def test(self) -> dict[str, float]:
-        return self._evaluate(self._data.test, "test")
+        return self._evaluate(self._predict, self._data.test, "test_{}")
+
+    def averaged(self) -> dict[str, float]:
+        """What was asked for in `averaging`, validated and tested: `val_loss_swa` and so on."""
+        found: dict[str, float] = {}
+        with self._stream.active():
+            for name, predict in self._averages.predictors(self._batches):
+                found |= self._evaluate(predict, self._data.validation, f"val_{{}}_{name}")
+                found |= self._evaluate(predict, self._data.test, f"test_{{}}_{name}")
+        return found
+
+    def _batches(self) -> Iterator[Tensor]:
+        """The training inputs in batches of the job's size, in the order of the data; a rest is left out."""
+        inputs, size = self._data.train.inputs, self._job.batch_size
+        for start in range(0, len(inputs) - size + 1, size):
+            self._steering.dropped(self._job.id)
+            yield inputs[start : start + size]
+
+    def _predict(self, inputs: Tensor) -> Tensor:
+        self._model.eval()
+        outputs: Tensor = self._model(inputs)
+        return outputs
 
     @torch.no_grad()
-    def _evaluate(self, split: Split, prefix: str) -> dict[str, float]:
-        """Means over the examples of the split, in evaluation mode, as `prefix_metric`."""
-        self._model.eval()
+    def _evaluate(self, predict: Predict, split: Split, named: str) -> dict[str, float]:
+        """Means over the examples of the split, each `named` by its metric."""
         sums: dict[str, Tensor] = {}
         for start in range(0, len(split), EVALUATION_BATCH):
             self._steering.dropped(self._job.id)  # to be asked shows that a long evaluation is not a hang
             part = slice(start, start + EVALUATION_BATCH)
-            measured = self._job.task.metrics(self._model(split.inputs[part]), split.targets[part])
+            measured = self._job.task.metrics(predict(split.inputs[part]), split.targets[part])
             sums = {
                 name: sums.get(name, 0) + value.to(self._dtype or torch.float32) for name, value in measured.items()
             }
         self._model.train()
         totals = torch.stack(list(sums.values())).tolist()
-        return {f"{prefix}_{name}": total / len(split) for name, total in zip(sums, totals, strict=True)}
+        return {named.format(name): total / len(split) for name, total in zip(sums, totals, strict=True)}
 
     def _epoch_order(self) -> Tensor:
         epoch = self.step // self.horizon.steps_per_epoch

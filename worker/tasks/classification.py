@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -93,6 +94,10 @@ class Classification:
 
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float) -> Tensor:
         return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+
+    def combined(self, outputs: Tensor) -> Tensor:
+        """The logarithm of the mean of the models' probabilities."""
+        return functional.log_softmax(outputs, dim=-1).logsumexp(dim=0) - math.log(len(outputs))
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         return {

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 
 class TaskError(ValueError):
@@ -73,6 +74,39 @@ class Task(Protocol):
 
     def metrics(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Metrics summed over the examples of a batch, scalars; `loss` (without smoothing) must be among them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """Where training stands: `step` is the 0-based index of the update about to be made, with the rate `lr`."""
+
+    step: int
+    total_steps: int
+    steps_per_epoch: int
+    lr: float
+    label_smoothing: float
+
+
+@runtime_checkable
+class Stepping(Protocol):
+    """A task that makes its updates itself, where `loss` alone does not say them: trained one at a time, by solo."""
+
+    def step(self, model: nn.Module, optimizer: Optimizer, batch: Split, context: StepContext) -> Tensor:
+        """Make one update with the optimizer, whose rate and momentum are set; the training loss before it, a scalar.
+
+        The model is in training mode. What is remembered between updates belongs in buffers of the model or in the
+        optimizer's state, as tensors: these are in the checkpoints. Random numbers come from torch's global generator.
+        """
+        ...
+
+
+@runtime_checkable
+class Ensembling(Protocol):
+    """A task whose models can be asked together: needed for ensembles only."""
+
+    def combined(self, outputs: Tensor) -> Tensor:
+        """One model's outputs in the place of those of several, [models, batch, ...]; `metrics` are taken of it."""
         ...
 
 

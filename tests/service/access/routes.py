@@ -113,6 +113,8 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", f"{V1}/studies"): Route("read"),
     ("GET", f"{V1}/studies/{{study_id}}"): Route("read", study, 200, 404),
     ("POST", f"{V1}/studies/{{study_id}}/stop"): Route("submit", fresh_study, 200, 404),
+    ("POST", f"{V1}/studies/{{study_id}}/pause"): Route("submit", fresh_study, 200, 404),
+    ("POST", f"{V1}/studies/{{study_id}}/resume"): Route("submit", fresh_study, 200, 404),
     ("GET", f"{V1}/studies/{{study_id}}/leaderboard"): Route("read", study, 200, 404),
     ("GET", f"{V1}/studies/{{study_id}}/trials"): Route("read", study, 200, 404),
     ("GET", f"{V1}/studies/{{study_id}}/best"): Route("read", study, 409, 404),

@@ -10,14 +10,47 @@ from typing import Any
 import pytest
 import torch
 from lane_jobs import CPU, OPTIMIZERS, job
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from schedules.presets import REGISTRY
-from worker.engine import Checkpointed, Dropped, Event, Finished, Job, Points, Snapshot, Solo, Started, Steering
-from worker.tasks import Classification, Model
+from worker.engine import (
+    Checkpointed,
+    Dropped,
+    Event,
+    Finished,
+    Job,
+    Lanes,
+    OptimizerNumbers,
+    Points,
+    Snapshot,
+    Solo,
+    Started,
+    Steering,
+)
+from worker.tasks import Classification, Model, Split, StepContext
 from worker.tasks.digits import DIGITS
+from worker.tasks.models import MLP
 
 EPOCH, STEPS = 16, 40
+
+
+class Noisy(Classification):
+    """Makes its updates itself, with random numbers and a state of its own in the optimizer."""
+
+    def step(self, model: nn.Module, optimizer: Optimizer, batch: Split, context: StepContext) -> Tensor:
+        noisy = batch.inputs + 0.1 * torch.randn_like(batch.inputs)
+        loss = self.loss(model(noisy), batch.targets, label_smoothing=context.label_smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        for parameter in model.parameters():
+            before = optimizer.state[parameter].get("before", torch.zeros_like(parameter))
+            optimizer.state[parameter]["before"] = parameter.grad.clone()
+            parameter.grad += 0.5 * before
+        optimizer.step()
+        return loss
+
+
 DROPPING = Classification(
     DIGITS, Model("dropping", lambda signature: nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(64, 10)))
 )
@@ -28,6 +61,10 @@ JOBS: dict[str, Job] = {
     **{name: job(optimizer=name, steps=STEPS, report_every=5) for name in OPTIMIZERS},
     "dropout": job(task=DROPPING, steps=STEPS, report_every=5),
     "batch norm": job(task=NORMED, steps=STEPS, report_every=5),
+    "a step of its own": job(task=Noisy(DIGITS, MLP), steps=STEPS, report_every=5),
+    "layer-wise rates": replace(
+        job(steps=STEPS, report_every=5), optimizer=OptimizerNumbers(name="adamw", layer_decay=0.7)
+    ),
     "plateau": replace(
         job(steps=None, epochs=4, report_every=5), schedule=REGISTRY["reduce_on_plateau"].build(lr=0.5, patience=0)
     ),
@@ -61,6 +98,13 @@ def test_snapshots_change_nothing_and_a_job_continues_from_any_bit_for_bit(name:
         resumed = train(replace(JOBS[name], resume=saved[step]))
         assert isinstance(resumed[0], Started)
         assert (resumed[0].resumed_from, told(resumed)) == (step, told(events, after=step))
+
+
+def test_a_task_with_a_step_of_its_own_is_trained_by_solo_whatever_the_engine() -> None:
+    given = JOBS["a step of its own"]
+    events = list(Lanes(CPU, lanes=4).run([given], Steering()))
+    assert isinstance(events[0], Started)
+    assert (events[0].engine, told(events)) == ("solo", told(whole("a step of its own")[0]))
 
 
 def test_a_snapshot_of_a_resumed_job_is_that_of_the_undisturbed_one() -> None:

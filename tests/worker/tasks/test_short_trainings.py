@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from schedules.presets import REGISTRY
-from worker.check import Excerpt
+from worker.check import Excerpt, check
 from worker.engine import Job, OptimizerNumbers, Solo, Steering
 from worker.engine.events import Points
 from worker.tasks import Task, assemble
@@ -55,6 +55,16 @@ def examples(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(Path(__file__).parents[3] / "examples")
     yield
     sys.modules.pop("my_task", None)
+    sys.modules.pop("my_step", None)
+
+
+@pytest.mark.usefixtures("examples")
+def test_the_template_of_a_step_learns_and_is_found_in_order() -> None:
+    (task,) = own_tasks("my_step:MyStep").values()
+    assert [finding.wrong for finding in check(task) if finding.wrong] == []
+    job = Job(id=1, task=task, schedule=REGISTRY["cosine"].build(lr=0.1), epochs=5)
+    *_, last = Solo(torch.device("cpu")).run([job], Steering())
+    assert last.metrics["test_accuracy"] > 0.9
 
 
 @pytest.mark.usefixtures("examples")

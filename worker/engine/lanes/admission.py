@@ -19,7 +19,7 @@ from worker.engine.lanes.flow import State, own, shared
 from worker.engine.lanes.row import Member, prepare
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
 from worker.engine.randomness import RandomStream
-from worker.tasks import Split, Task, resident
+from worker.tasks import Split, Stepping, Task, resident
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +49,12 @@ class Admission:
 
     def admit(self, job: Job) -> Member:
         """The job, prepared. Raises UnsuitedError with the reason, or what the job would raise under solo."""
+        if isinstance(job.task, Stepping):
+            raise UnsuitedError("the task makes its updates itself (step)")
+        if job.averaging:
+            raise UnsuitedError("it asks for averages")
+        if job.resume is not None and job.resume.engine == "solo":
+            raise UnsuitedError("solo wrote its checkpoint")
         if job.task not in self._found:
             self._found[job.task] = self._way(job.task)
         found = self._found[job.task]
