@@ -1,7 +1,7 @@
 """When studies and trials changed, and indices that answer a study's pages.
 
 Revision ID: 0005
-Revises: 0004
+Revises: 5ec000000002
 Create Date: 2026-11-22 23:05:00
 """
 
@@ -10,7 +10,7 @@ from alembic import op
 
 
 revision = '0005'
-down_revision = '0004'
+down_revision = '5ec000000002'
 branch_labels = None
 depends_on = None
 
