@@ -158,21 +158,36 @@ class Time:
     own: float
 
 
+@dataclass(frozen=True)
+class Segment:
+    """One run of a way, and the slower of the matrix products before and after it."""
+
+    wall: float
+    own: float
+    noise: float
+
+
+def segment(way: Callable[[], object]) -> Segment:
+    before, start, own = canary(), time.perf_counter(), time.process_time()
+    way()
+    own, wall = time.process_time() - own, time.perf_counter() - start
+    return Segment(wall, own, max(before, canary()))
+
+
 def measure(ways: Ways, rounds: int) -> dict[str, Time]:
-    """All ways have been warmed."""
-    found: list[tuple[str, float, float, float]] = []
-    for _ in range(rounds):
-        for name in random.sample(list(ways), k=len(ways)):
-            before, start, own = canary(), time.perf_counter(), time.process_time()
-            ways[name]()
-            own, wall = time.process_time() - own, time.perf_counter() - start
-            found.append((name, wall, own, max(before, canary())))
-    limit = 1.5 * statistics.median(noise for *_, noise in found)
-    counted = {name: [one for one in found if one[0] == name and one[3] <= limit] for name in ways}
+    """All ways have been warmed. Those of which no segment counts get as many rounds again."""
+    found: dict[str, list[Segment]] = {name: [] for name in ways}
+    counted: dict[str, list[Segment]] = {name: [] for name in ways}
+    for done in range(2 * rounds):
+        asked = [name for name in ways if done < rounds or not counted[name]]
+        for name in random.sample(asked, k=len(asked)):
+            found[name].append(segment(ways[name]))
+        limit = 1.5 * statistics.median(one.noise for segments in found.values() for one in segments)
+        counted = {name: [one for one in segments if one.noise <= limit] for name, segments in found.items()}
     if few := [name for name, segments in counted.items() if not segments]:
-        raise RuntimeError(f"too few segments counted of {', '.join(few)}: the machine is busy, measure again")
+        raise RuntimeError(f"no segment counted of {', '.join(few)}: the machine is busy, measure again")
     return {
-        name: Time(statistics.median(one[1] for one in segments), statistics.median(one[2] for one in segments))
+        name: Time(statistics.median(one.wall for one in segments), statistics.median(one.own for one in segments))
         for name, segments in counted.items()
     }
 
