@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.orm.util import LoaderCriteriaOption
 
+from service import ticks
 from service.errors import Overloaded
 from service.settings import Settings
 from service.turns import Turns
@@ -97,7 +98,9 @@ class Database:
     def write(self) -> Iterator[Session]:
         """One transaction, committed on leaving; rolled back on any exception."""
         with _translated(), self._turn, self._session(self.writer) as session:
-            session.connection()  # take the write lock now, so that a read before the first write sees no older state
+            self._begin(
+                session.connection()
+            )  # take the write lock now: a read before the first write sees no older state
             yield session
             session.commit()
 
@@ -109,6 +112,7 @@ class Database:
         with _translated(), self._turn, self.writer.connect() as connection:
             with Session(connection) as session:
                 now = self.now(session)
+            self._begin(connection)
             outcomes = [_alone(connection, job, criteria, now) for job, criteria in jobs]
             connection.commit()
         return outcomes
@@ -126,6 +130,10 @@ class Database:
         moment = session.scalar(select(func.now()))
         assert isinstance(moment, datetime)
         return moment.astimezone(UTC)
+
+    def _begin(self, connection: Connection) -> None:
+        if self.is_sqlite:
+            connection.execute(ticks.ADVANCE)
 
     def _session(self, engine: Engine) -> Session:
         return restrict(Session(engine, expire_on_commit=False), self.criteria)

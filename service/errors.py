@@ -105,6 +105,14 @@ class NotFound(ServiceError):
     status, code, title = 404, "not-found", "Not found"
 
 
+class NotModified(Exception):
+    """The reader has this state already: 304 with the ETag."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tag)
+        self.tag = tag
+
+
 class LeaseLost(ServiceError):
     """The lease is not the trial's current one: it expired, or the trial has ended. Nothing was stored."""
 

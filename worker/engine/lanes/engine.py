@@ -13,9 +13,10 @@ from worker.engine.job import Job
 from worker.engine.lanes.admission import WAYS, Admission
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.intake import Intake
-from worker.engine.lanes.row import Member, alike, plant
+from worker.engine.lanes.row import Member, alike
 from worker.engine.lanes.shift import Shift
 from worker.engine.lanes.stack import UnsuitedError
+from worker.engine.lanes.trunks import Trunks
 from worker.engine.solo import Solo
 from worker.tasks import resident
 
@@ -42,17 +43,19 @@ class Lanes:
         lanes: int | None = None,
         dtype: torch.dtype | None = None,
         ways: Sequence[str] = tuple(WAYS),
+        trunks: Trunks | None = None,
     ) -> None:
         """`lanes`: how many are trained at once; None leaves it to the device. `dtype` as in `Solo`.
 
-        `ways`: how a model may be batched, in the order in which they are tried.
+        `ways`: how a model may be batched, in the order in which they are tried. `trunks`: where states are kept for
+        jobs that come later; None: nowhere.
         """
         self.lanes = LANES.get(device.type, LANES["cpu"]) if lanes is None else lanes
         if self.lanes < 1:
             raise ValueError(f"lanes: need at least 1, got {lanes}")
         self.capacity = self.lanes * self.sight
         self.row_steps = 0
-        self.device, self._dtype = device, dtype
+        self.device, self._dtype, self._trunks = device, dtype, trunks
         self._solo = Solo(device, dtype=dtype)
         self._admission = Admission(device, dtype, ways)
 
@@ -68,7 +71,9 @@ class Lanes:
                 continue
             data = resident(job.task, self.device, self._dtype)
             array = Array(first, data, self.device, self._dtype or torch.float32)
-            yield from self._train(Shift(array, data, steering, lanes=self.lanes), first, intake, steering)
+            yield from self._train(
+                Shift(array, data, steering, lanes=self.lanes, trunks=self._trunks), first, intake, steering
+            )
 
     def _train(self, shift: Shift, first: Member, intake: Intake, steering: Steering) -> Iterator[Event]:
         """One array from its first job to its last."""
@@ -84,7 +89,7 @@ class Lanes:
             # Jobs are looked at together, for what they share shows only then.
             if shift.room:
                 joining += intake.matching(fit, self.capacity - shift.jobs - len(joining))
-            shift.join(plant(joining, share=self.shares))
+            shift.join(joining, share=self.shares)
             joining = []
             yield from shift.go()
             self.row_steps = before + shift.row_steps
