@@ -66,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _opened(settings: Settings) -> Database:
     database = Database(settings)
     try:
+        database.hold()
         migrate.upgrade(database)
     except BaseException:
         database.close()
