@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteOperationalError
 from typing import Any, Self, TypeAlias, TypeVar
@@ -137,6 +139,12 @@ class Database:
 
     def _session(self, engine: Engine) -> Session:
         return restrict(Session(engine, expire_on_commit=False), self.criteria)
+
+    def free_bytes(self) -> int | None:
+        """Room on the disk of a SQLite file; None where the database is elsewhere."""
+        if not self.is_sqlite or not self.url.database or self.url.database == ":memory:":
+            return None
+        return shutil.disk_usage(Path(self.url.database).absolute().parent).free
 
     def close(self) -> None:
         """Give the connections back."""

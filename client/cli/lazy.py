@@ -39,6 +39,7 @@ COMMANDS = {
     "up": Entry("service.commands:up", "Run everything on this machine: service, dashboard and workers.", "service"),
     "serve": Entry("service.commands:serve", "Run the service and its dashboard.", "service"),
     "worker": Entry("worker.commands:worker", "Train trials on this machine.", "worker"),
+    "doctor": Entry("service.doctor_command:doctor", "Check a service's database, workers and queue.", "service"),
     "token": Entry("service.token_commands:app", "Create, list and revoke access tokens of a service.", "service"),
     "check-task": Entry(
         "worker.commands:check_task", "Try a task of your own, and say what is wrong with it.", "worker"
