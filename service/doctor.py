@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from service import sqlite_file
 from service.database import Database
 from service.errors import Overloaded
 from service.migrate import head, revision
@@ -23,8 +24,6 @@ from service.version import VERSION
 Verdict: TypeAlias = Literal["ok", "warning", "bad"]
 
 SKEW_S = 5.0
-SAFE_SQLITE = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""The releases that mend the WAL-reset fault: the newest line's first, then the backports."""
 
 
 class Finding(NamedTuple):
@@ -110,16 +109,9 @@ def _workers(session: Session, now: datetime, live: timedelta) -> Iterator[Findi
 
 
 def _sqlite(database: Database) -> Iterator[Finding]:
-    if not database.is_sqlite:
-        return
-    version = sqlite3.sqlite_version_info
-    newest, *backports = SAFE_SQLITE
-    if version >= newest or any(version[:2] == safe[:2] and version >= safe for safe in backports):
-        yield Finding("ok", "sqlite", sqlite3.sqlite_version)
-        return
-    said = f"{sqlite3.sqlite_version} has a fault in WAL checkpoints (mended in 3.51.3)"
-    mend = "safe here, for writes and checkpoints take turns on one connection; let no other program write to the file"
-    yield Finding("warning", "sqlite", said, mend)
+    if database.is_sqlite:
+        fault = sqlite_file.unsound()
+        yield Finding("warning", "sqlite", fault) if fault else Finding("ok", "sqlite", sqlite3.sqlite_version)
 
 
 def _disk(free: int | None, least: int) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from service.database import Database
 from service.errors import StartupError
@@ -31,6 +32,19 @@ def configuration(connection: Connection | None = None) -> Config:
 def revision(connection: Connection) -> str | None:
     """The schema revision a database is at; None when it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def revisions() -> list[str]:
+    """The revisions this version knows, the first one first."""
+    script = ScriptDirectory.from_config(configuration())
+    return [found.revision for found in script.walk_revisions()][::-1]
+
+
+@contextmanager
+def readable(database: Database) -> Iterator[Session | None]:
+    """A session over a database that may be empty; None then."""
+    with database.read() as session:
+        yield None if revision(session.connection()) is None else session
 
 
 @contextmanager
@@ -58,10 +72,8 @@ def upgrade(database: Database) -> None:
     try:
         with database.writer.begin() as connection:
             config = configuration(connection)
-            script = ScriptDirectory.from_config(config)
             current = revision(connection)
-            known = {found.revision for found in script.walk_revisions()}
-            if current is not None and current not in known:
+            if current is not None and current not in revisions():
                 raise StartupError(
                     f"database {shown} is at schema revision {current}, which this version does not know: a newer "
                     "Switchback has written it. Upgrade Switchback, or restore the backup taken before that upgrade."
