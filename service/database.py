@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteOperationalError
 from typing import Any, Self, TypeAlias, TypeVar
@@ -143,9 +142,8 @@ class Database:
 
     def free_bytes(self) -> int | None:
         """Room on the disk of a SQLite file; None where the database is elsewhere."""
-        if not self.is_sqlite or not self.url.database or self.url.database == ":memory:":
-            return None
-        return shutil.disk_usage(Path(self.url.database).absolute().parent).free
+        path = sqlite_file.path_of(self.url)
+        return None if path is None else shutil.disk_usage(path.absolute().parent).free
 
     def hold(self) -> None:
         """Be the one process that serves a SQLite file, until closed; on PostgreSQL there is nothing to hold."""

@@ -50,7 +50,7 @@ class Observing:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in {"GET", "HEAD", "POST", "PUT", "DELETE"} else "other"
-        # The route's template, below the API's prefix, never the path that was asked for: a stranger could invent series.
+        # The route's template, never the path that was asked for: a stranger could invent series.
         route = getattr(scope.get("route"), "path", "none")
         self.latency.labels(method, route, f"{status // 100}xx").observe(seconds)
         if log.isEnabledFor(logging.INFO):
