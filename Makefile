@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: install demo test lint types imports unit interop conformance openapi docs benchmarks clean help
+.PHONY: install demo test lint types imports unit interop conformance openapi docs benchmarks audit sbom clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -59,6 +59,15 @@ docs: install
 benchmarks: install
 	$(BIN)/pip install --quiet --editable '.[service,worker,dev,benchmarks]'
 	@for path in benchmarks/[a-z]*.py; do name=$$(basename $$path .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+
+# The installed versions against the advisory databases, and what is installed as CycloneDX.
+audit: install
+	$(BIN)/pip install --quiet 'pip-audit>=2.10,<3'
+	$(BIN)/pip-audit --skip-editable $(ARGS)
+
+sbom: install
+	$(BIN)/pip install --quiet 'cyclonedx-bom>=7.5,<8'
+	$(BIN)/cyclonedx-py environment --output-file sbom.json $(BIN)/python
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
