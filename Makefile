@@ -50,10 +50,11 @@ conformance: install
 openapi: install
 	$(BIN)/python tests/architecture/test_openapi.py
 
-# After a change of a preset, or of the states of a trial.
+# After a change of a preset, of the states of a trial, or of the rights of roles and routes.
 docs: install
 	$(BIN)/python -m schedules.presets.reference > docs/schedules.md
 	$(BIN)/python -m service.lifecycle > docs/states.md
+	PYTHONPATH=tests $(BIN)/python tests/service/access/test_security_page.py
 
 # Every figure, in full; each prints one JSON line at its end. `make benchmarks ARGS=--quick` takes minutes.
 benchmarks: install

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -31,9 +30,7 @@ def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]
         yield service.url, made
 
 
-def test_a_reader_signs_in_and_out_and_the_page_never_holds_the_token(
-    browser: Browser, token: tuple[str, str]
-) -> None:
+def test_a_reader_signs_in_and_out_and_the_page_never_holds_the_token(browser: Browser, token: tuple[str, str]) -> None:
     url, secret = token
     visit = Visit(browser.new_page(), url)
     page = visit.open("/")

@@ -1,7 +1,8 @@
-"""docs/security.md has the tables that the code has: `python tests/service/access/test_security_page.py` prints them."""
+"""docs/security.md has the tables that the code has; `make docs` writes them anew."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from routes import ROUTES
@@ -27,13 +28,19 @@ def routes() -> str:
     return "\n".join(lines)
 
 
-def test_the_page_shows_what_each_role_may() -> None:
-    assert roles() in PAGE.read_text()
+def current() -> str:
+    """The page with its tables as they should be."""
+    page = PAGE.read_text()
+    for name, table in (("roles", roles()), ("routes", routes())):
+        page = re.sub(
+            rf"<!-- {name} -->.*?<!-- end -->", f"<!-- {name} -->\n{table}\n<!-- end -->", page, flags=re.DOTALL
+        )
+    return page
 
 
-def test_the_page_shows_the_right_each_route_needs() -> None:
-    assert routes() in PAGE.read_text()
+def test_the_page_shows_what_each_role_may_and_what_each_route_needs() -> None:
+    assert PAGE.read_text() == current(), "run `make docs`"
 
 
 if __name__ == "__main__":
-    print(roles(), routes(), sep="\n\n")  # noqa: T201 - to be pasted
+    PAGE.write_text(current())
