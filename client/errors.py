@@ -99,7 +99,9 @@ class WaitTimeout(SwitchbackError):
 REFUSALS: Mapping[ErrorCode, type[RequestRefused]] = {
     "invalid-request": InvalidRequest,
     "invalid-json": InvalidRequest,
+    "head-too-large": RequestRefused,
     "body-too-large": InvalidRequest,
+    "body-too-slow": RequestRefused,
     "method-not-allowed": RequestRefused,
     "host-not-allowed": RequestRefused,
     "origin-not-allowed": RequestRefused,

@@ -12,7 +12,7 @@ from contract.errors import Problem
 from service import migrate, problems
 from service.access import gate, tokens
 from service.access.gatekeeper import Gatekeeper
-from service.api import artifacts, health, leases, schedules, studies, trials
+from service.api import access, artifacts, health, leases, schedules, studies, trials
 from service.api.context import Context
 from service.artifact_store import ArtifactStore, open_store
 from service.dashboard_routes import install as install_dashboard
@@ -27,7 +27,7 @@ from service.writer import Writer
 PREFIX = "/api/v1"
 _ERRORS: dict[int | str, dict[str, object]] = {
     status: {"model": Problem, "description": "Problem details (RFC 9457)"}
-    for status in (400, 401, 403, 404, 409, 422, 503)
+    for status in (400, 401, 403, 404, 409, 422, 429, 503)
 }
 
 
@@ -48,12 +48,12 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
     )
-    app.state.gatekeeper = Gatekeeper(database, auth=auth)
+    app.state.gatekeeper = Gatekeeper(database, auth=auth, rate=settings.token_rate)
     problems.install(app)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(Guard, hosts=settings.hosts)
     # Tried in order, the busiest first.
-    for router in (leases.router, studies.router, trials.router, artifacts.router, schedules.router):
+    for router in (leases.router, studies.router, trials.router, artifacts.router, schedules.router, access.router):
         app.include_router(router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)

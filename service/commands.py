@@ -16,6 +16,7 @@ import uvicorn
 from service.app import create_app
 from service.errors import StartupError
 from service.local_workers import LocalWorkers, access
+from service.serving import configuration
 from service.settings import DEFAULT_DATABASE, DEFAULT_PORT, LOOPBACK, Auth, Settings
 
 DatabaseOption = Annotated[
@@ -132,7 +133,7 @@ def _serve(
         app = create_app(settings)
     shown = settings.url.render_as_string(hide_password=True)
     typer.echo(f"Switchback serves {shown} at {_address(listener)}", err=True)
-    config = uvicorn.Config(app, log_level=log_level, access_log=False, timeout_graceful_shutdown=10)
+    config = configuration(app, log_level)
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal it has already obeyed once more
         _Server(config, before_exit).run(sockets=[listener])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from sqlite3 import Connection as SqliteConnection
+from sqlite3 import OperationalError as SqliteOperationalError
 from typing import Any, Self, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
@@ -16,11 +18,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.orm.util import LoaderCriteriaOption
 
+from service import ticks
 from service.errors import Overloaded
 from service.settings import Settings
 from service.turns import Turns
 
+log = logging.getLogger(__name__)
+
 LOCK_TIMEOUT_S = 30
+_SQLITE_TROUBLE = {
+    "database is locked": "the database stayed locked by another process",
+    "database or disk is full": "the disk of the database is full",
+    "disk I/O error": "the disk of the database cannot be written",
+}
 
 DIALECTS: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
     "sqlite": sqlite.insert,
@@ -88,7 +98,9 @@ class Database:
     def write(self) -> Iterator[Session]:
         """One transaction, committed on leaving; rolled back on any exception."""
         with _translated(), self._turn, self._session(self.writer) as session:
-            session.connection()  # take the write lock now, so that a read before the first write sees no older state
+            self._begin(
+                session.connection()
+            )  # take the write lock now: a read before the first write sees no older state
             yield session
             session.commit()
 
@@ -100,6 +112,7 @@ class Database:
         with _translated(), self._turn, self.writer.connect() as connection:
             with Session(connection) as session:
                 now = self.now(session)
+            self._begin(connection)
             outcomes = [_alone(connection, job, criteria, now) for job, criteria in jobs]
             connection.commit()
         return outcomes
@@ -118,6 +131,10 @@ class Database:
         assert isinstance(moment, datetime)
         return moment.astimezone(UTC)
 
+    def _begin(self, connection: Connection) -> None:
+        if self.is_sqlite:
+            connection.execute(ticks.ADVANCE)
+
     def _session(self, engine: Engine) -> Session:
         return restrict(Session(engine, expire_on_commit=False), self.criteria)
 
@@ -129,15 +146,24 @@ class Database:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """A database that is out of connections or locked is an overload, not a fault of ours."""
+    """A database that is away, full, locked or out of connections is an overload, not a fault of ours."""
     try:
         yield
     except PoolTimeout as error:
         raise Overloaded(f"no database connection came free within {LOCK_TIMEOUT_S} s; try again") from error
     except OperationalError as error:
-        if "database is locked" in str(error.orig):
-            raise Overloaded("the database stayed locked by another process; try again") from error
-        raise
+        why = _passing(error)
+        if why is None:
+            raise
+        log.warning("%s: %s", why, error.orig)
+        raise Overloaded(f"{why}; try again") from error
+
+
+def _passing(error: OperationalError) -> str | None:
+    """What is wrong, where it may be right again later; None for a fault such as a table that is not there."""
+    if not isinstance(error.orig, SqliteOperationalError):
+        return "the database server is away, or refuses connections"
+    return next((why for sign, why in _SQLITE_TROUBLE.items() if sign in str(error.orig)), None)
 
 
 def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: datetime) -> Result | Exception:
@@ -146,9 +172,9 @@ def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: da
             result = job(restrict(session, criteria), now)
             session.commit()
             return result
-    except Exception as error:
-        if connection.invalidated:  # the connection went away, and with it the transaction of all
-            raise
+    except OperationalError:
+        raise  # the connection is gone or the disk is full: SQLite may have rolled back what the others did, too
+    except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
         return error
 
 

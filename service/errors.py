@@ -4,6 +4,9 @@ ServiceError
 ├── InvalidRequest   422  a field breaks a rule
 ├── Unauthenticated  401  no valid access token
 ├── Forbidden        403  the token's role does not allow it
+├── ForeignOrigin    403  a page of another origin asks with the reader's cookie
+├── QuotaExceeded    403  the project has as much as it may have
+├── TooManyRequests  429  this token, or this address, asks too often
 ├── NotFound         404  no such object, or somebody else's
 ├── LeaseLost        409  the lease is not the trial's current one
 ├── Conflict         409  the object's state does not allow it
@@ -18,7 +21,9 @@ StartupError is not an answer: it ends `switchback serve` with its message.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar
 
 from contract.errors import ErrorCode, FieldError, Problem
@@ -34,7 +39,7 @@ class ServiceError(Exception):
     status: ClassVar[int]
     code: ClassVar[ErrorCode]
     title: ClassVar[str]
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(detail)
@@ -63,7 +68,7 @@ class Unauthenticated(ServiceError):
     """No valid access token."""
 
     status, code, title = 401, "unauthenticated", "Who are you?"
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": 'Bearer realm="switchback"'}
+    headers = MappingProxyType({"WWW-Authenticate": 'Bearer realm="switchback"'})
 
 
 class Forbidden(ServiceError):
@@ -72,10 +77,40 @@ class Forbidden(ServiceError):
     status, code, title = 403, "forbidden", "Not allowed"
 
 
+class ForeignOrigin(ServiceError):
+    """A page of another origin asks with the reader's cookie."""
+
+    status, code, title = 403, "origin-not-allowed", "Not from this service's own page"
+
+
+class QuotaExceeded(ServiceError):
+    """The project has as much as it may have."""
+
+    status, code, title = 403, "quota-exceeded", "Quota exceeded"
+
+
+class TooManyRequests(ServiceError):
+    """This token, or this address, asks too often."""
+
+    status, code, title = 429, "too-many-requests", "Too many requests"
+
+    def __init__(self, detail: str, wait_s: float) -> None:
+        super().__init__(f"{detail}; try again in {wait_s:.1f} s")
+        self.headers = {"Retry-After": str(max(1, math.ceil(wait_s)))}
+
+
 class NotFound(ServiceError):
     """No such object, or somebody else's: the two look alike."""
 
     status, code, title = 404, "not-found", "Not found"
+
+
+class NotModified(Exception):
+    """The reader has this state already: 304 with the ETag."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tag)
+        self.tag = tag
 
 
 class LeaseLost(ServiceError):
@@ -102,7 +137,7 @@ class InFlight(ServiceError):
     """The same request is being worked on; ask again."""
 
     status, code, title = 409, "in-flight", "Being worked on"
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers = MappingProxyType({"Retry-After": "1"})
 
 
 class Changed(ServiceError):
@@ -127,4 +162,4 @@ class Overloaded(ServiceError):
     """The database did not answer in time."""
 
     status, code, title = 503, "overloaded", "Overloaded"
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers = MappingProxyType({"Retry-After": "1"})

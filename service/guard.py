@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.errors import ErrorCode
+from service.bodies import CLOSE, Body
 from service.problems import answer, problem
 
 MAX_BODY = 1_048_576
+MAX_HEAD, MAX_HEADERS = 16_384, 100
 RAW_PATH = re.compile(r"/api/v1/trials/[0-9]+/artifacts/[^/]+")
 """A PUT there streams a file to the disk, and counts its bytes itself."""
 
@@ -37,11 +38,15 @@ class Guard:
         raw = scope["method"] == "PUT" and RAW_PATH.fullmatch(scope["path"]) is not None
         refusal = self._refusal(Headers(scope=scope), raw=raw)
         if refusal is not None:
-            await answer(problem(*refusal))(scope, receive, send)
+            await answer(problem(*refusal), CLOSE)(scope, receive, send)
             return
-        await self.app(scope, receive if raw else _limited(receive), send)
+        body = Body(receive, Headers(scope=scope), most=None if raw else MAX_BODY)
+        await self.app(scope, body.receive, body.closing(send))
 
     def _refusal(self, headers: Headers, *, raw: bool) -> tuple[int, ErrorCode, str] | None:
+        size = sum(len(name) + len(value) for name, value in headers.raw)
+        if size > MAX_HEAD or len(headers.raw) > MAX_HEADERS:
+            return 431, "head-too-large", f"at most {MAX_HEADERS} headers of {MAX_HEAD} bytes, got {len(headers.raw)}"
         host = _name(f"//{headers.get('host', '')}")
         if host not in self.hosts:
             return 421, "host-not-allowed", _rule("Host", self.hosts, host)
@@ -52,20 +57,6 @@ class Guard:
         if not raw and length.isascii() and length.isdigit() and int(length) > MAX_BODY:
             return 413, "body-too-large", f"the body may have at most {MAX_BODY} bytes, got {length}"
         return None
-
-
-def _limited(receive: Receive) -> Receive:
-    seen = 0
-
-    async def _receive() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > MAX_BODY:
-            raise HTTPException(413, f"the body may have at most {MAX_BODY} bytes")
-        return message
-
-    return _receive
 
 
 def _name(address: str) -> str | None:

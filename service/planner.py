@@ -31,6 +31,9 @@ from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
+LATE = 3
+"""Sweeps missed in a row that make an outage."""
+
 Result = TypeVar("Result")
 
 COLLECT_S = 600.0
@@ -133,6 +136,7 @@ class Planner:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._live = timedelta(seconds=settings.lease_ttl_s)
+        self._sweep_every = timedelta(seconds=settings.sweep_s)
         self._next_sweep = time.monotonic()
         self._next_collection = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
@@ -183,9 +187,11 @@ class Planner:
     def _sweep(self) -> None:
         with self._database.write() as session:
             now = self._database.now(session)
+            outage = queue.extend_over_outage(session, now=now, tolerated=LATE * self._sweep_every)
             expired = queue.sweep(session, now=now)
-            queue.pulse(session, now=now)
             idempotency.expire(session, now=now)
+        if outage:
+            log.warning("leases extended by %.0f s, in which nothing could be written", outage.total_seconds())
         if expired:
             log.warning("%d leases expired; their trials are queued again", expired)
 

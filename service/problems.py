@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from contract.errors import ErrorCode, FieldError, Problem
-from service.errors import ServiceError
+from service.errors import NotModified, Overloaded, ServiceError
 
 log = logging.getLogger(__name__)
 
-_CODES: dict[int, ErrorCode] = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+_CODES: dict[int, ErrorCode] = {
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "body-too-slow",
+    413: "body-too-large",
+}
 SHOWN = 200
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What a write says when there is no room: on the disk, in the quota, or for a file as large as this."""
 
 
 def answer(found: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -33,6 +41,10 @@ def install(app: FastAPI) -> None:
     def _service_error(request: Request, error: ServiceError) -> JSONResponse:
         return answer(error.problem(), dict(error.headers))
 
+    @app.exception_handler(NotModified)
+    def _not_modified(request: Request, found: NotModified) -> Response:
+        return Response(status_code=304, headers={"ETag": found.tag, "Cache-Control": "no-cache"})
+
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         return answer(_invalid_problem(error.errors()))
@@ -41,6 +53,14 @@ def install(app: FastAPI) -> None:
     def _http(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, "invalid-request")
         return answer(problem(error.status_code, code, error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(OSError)
+    def _system(request: Request, error: OSError) -> JSONResponse:
+        if error.errno not in FULL:
+            return _internal(request, error)
+        log.warning("%s %s: %s", request.method, request.url.path, error)
+        full = Overloaded("the disk of the artifacts is full; try again")
+        return answer(full.problem(), dict(full.headers))
 
     @app.exception_handler(Exception)
     def _internal(request: Request, error: Exception) -> JSONResponse:
@@ -79,6 +99,8 @@ def _shown(value: object) -> str:
         text = json.dumps(value)
     except (TypeError, ValueError):
         text = repr(value)
+    except RecursionError:
+        text = "something nested too deep to show"
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
 

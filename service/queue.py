@@ -33,6 +33,7 @@ from service.handout import held_by, leases_of
 from service.lifecycle import Move
 from service.models import Attempt, Point, Pulse, Study, Trial, table
 from service.moves import (
+    OUTCOMES,
     STUDIES,
     TRIALS,
     Moved,
@@ -138,7 +139,7 @@ def complete(session: Session, request: Completion, *, now: datetime) -> TrialSt
         engine=request.engine,
         device_seconds=Trial.device_seconds + request.device_seconds,
     )
-    return _settled(session, request.lease, moved, (request.outcome, "failed"))
+    return _settled(session, request.lease, moved, (OUTCOMES[name],))
 
 
 def fail(session: Session, request: Failure, *, now: datetime) -> TrialStatus:
@@ -187,12 +188,17 @@ def sweep(session: Session, *, now: datetime) -> int:
     return count
 
 
-def extend_over_outage(session: Session, *, now: datetime) -> timedelta:
-    """At start-up: nobody could renew a lease while no service ran, so give the time of the outage back to all."""
+def extend_over_outage(session: Session, *, now: datetime, tolerated: timedelta = timedelta(0)) -> timedelta:
+    """Nobody could renew a lease while no service ran, or while the database was away: give that time back to all.
+
+    The outage, since the last pulse; one not longer than `tolerated` is none.
+    """
     beat = session.scalar(select(Pulse.beat_at))
-    outage = max(now - beat, timedelta(0)) if beat is not None else timedelta(0)
-    extend_all(session, outage)
     pulse(session, now=now)
+    outage: timedelta = timedelta(0) if beat is None else now - beat
+    if outage <= tolerated:
+        return timedelta(0)
+    extend_all(session, outage)
     return outage
 
 

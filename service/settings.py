@@ -21,7 +21,8 @@ class Settings:
     `hosts` are the names the service may be called by. `auth`: whether requests need an access token; `auto` when the
     database has ever had one. `artifacts` is a folder, or a URL such as `s3://bucket/prefix`; by default a folder
     beside the SQLite file, or `switchback.artifacts` where the service was started. A single artifact has at most
-    `artifact_bytes`, those of a study together `artifact_quota`.
+    `artifact_bytes`, those of a study together `artifact_quota`. `token_rate`: requests a second of one token, twice as
+    many in a burst. A project has at most `live_studies` running, and starts none while `queued_trials` of it wait.
     """
 
     database: str = DEFAULT_DATABASE
@@ -33,6 +34,9 @@ class Settings:
     artifact_bytes: int = 2 * 2**30
     artifact_quota: int = 100 * 2**30
     auth: Auth = "auto"
+    token_rate: float = 1_000.0
+    live_studies: int = 1_000
+    queued_trials: int = 100_000
 
     def __post_init__(self) -> None:
         _ = self.url
@@ -41,6 +45,9 @@ class Settings:
         for name in ("lease_ttl_s", "sweep_s", "idle_retry_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be > 0 seconds, got {getattr(self, name)}")
+        for name in ("token_rate", "live_studies", "queued_trials"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: must be > 0, got {getattr(self, name)}")
         for name in ("artifact_bytes", "artifact_quota"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be > 0 bytes, got {getattr(self, name)}")

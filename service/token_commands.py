@@ -14,7 +14,7 @@ import typer
 
 from contract.access import Role
 from service import migrate
-from service.access import tokens
+from service.access import audit, tokens
 from service.commands import DatabaseOption, refuse
 from service.database import Database
 from service.errors import StartupError
@@ -60,6 +60,7 @@ def create(
         now = opened.now(session)
         until = None if lasts is None else now + lasts
         token = tokens.create(session, name=name or role, role=role, projects=project, expires_at=until, now=now)
+        audit.record(session, audit.COMMAND_LINE, "token.create", f"token {tokens.key_of(token)} ({role})", now=now)
         if output is not None:
             _keep(token, output)
     typer.echo(f"a {role} token for {', '.join(project or ['all projects'])}, {_until(until)}", err=True)
@@ -90,7 +91,10 @@ def revoke(
         known = {row.key for row in tokens.listed(session)}
         if unknown := [key for key in keys if key not in known]:
             refuse(f"KEY: must be a token's as `switchback token list` shows it, got {', '.join(unknown)}")
-        tokens.revoke(session, *keys, now=opened.now(session))
+        now = opened.now(session)
+        tokens.revoke(session, *keys, now=now)
+        for key in keys:
+            audit.record(session, audit.COMMAND_LINE, "token.revoke", f"token {key}", now=now)
 
 
 @contextmanager

@@ -122,4 +122,4 @@ def listed(session: Session) -> Sequence[Listed]:
 
 
 def _hash(token: str) -> str:
-    return sha256(token.encode()).hexdigest()
+    return sha256(token.encode(errors="replace")).hexdigest()

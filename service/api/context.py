@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import Depends, Path, Query, Request
+from sqlalchemy.orm import Session
 
+from service.access import audit
 from service.access.roles import OWNER, Principal
 from service.access.scope import criteria
 from service.artifact_store import ArtifactStore
@@ -19,6 +21,13 @@ from service.writer import Writer
 Result = TypeVar("Result")
 
 
+@dataclass(slots=True)
+class Readers:
+    """How many of them wait for a change."""
+
+    waiting: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The parts of a running application."""
@@ -28,12 +37,18 @@ class Context:
     planner: Planner
     settings: Settings
     store: ArtifactStore
+    readers: Readers = field(default_factory=Readers)
     who: Principal = OWNER
+    address: str | None = None
 
     @property
     def live(self) -> timedelta:
         """A worker not heard of for this long is gone."""
         return timedelta(seconds=self.settings.lease_ttl_s)
+
+    def record(self, session: Session, action: str, object_: str, *, now: datetime, project: str | None = None) -> None:
+        """Note an act in the audit log."""
+        audit.record(session, self.who, action, object_, now=now, project=project, address=self.address)
 
     async def write(self, job: Job[Result]) -> Result:
         """Run the job with others that wait, seeing what the asker may see; answered after the commit."""
@@ -43,14 +58,17 @@ class Context:
 async def _context(request: Request) -> Context:
     context = request.app.state.context
     assert isinstance(context, Context)
-    who = request.state.who
+    who, address = request.state.who, request.client.host if request.client else None
     if who.projects is None:
-        return replace(context, who=who)
-    return replace(context, who=who, database=context.database.within(criteria(who.projects)))
+        return replace(context, who=who, address=address)
+    return replace(context, who=who, address=address, database=context.database.within(criteria(who.projects)))
 
 
 Ctx: TypeAlias = Annotated[Context, Depends(_context)]
 Id: TypeAlias = Annotated[int, Path(ge=1, lt=2**63)]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1_000)]
 Cursor: TypeAlias = Annotated[int | None, Query(ge=0, lt=2**63)]
+Since: TypeAlias = Annotated[
+    str | None, Query(pattern=r"^[0-9]{1,18}(-[0-9]{1,10})?$", description="`since` of an earlier answer.")
+]
 Points: TypeAlias = Annotated[int, Query(ge=2, le=5_000)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import qmc
 
 from contract.base import Scalar
 from service.search.space import BoundSpace, Branch
@@ -18,6 +17,8 @@ def point(space: BoundSpace, seed: int, number: int) -> tuple[Branch, dict[str, 
     branch = space.branches[index]
     params = {item.name: item.domain.at(0.0) for item in branch.dimensions}
     if branch.searched:
+        from scipy.stats import qmc  # half of the time a service needs to start
+
         rng = np.random.default_rng(np.random.SeedSequence((seed, index, POINTS)))
         sequence = qmc.Sobol(len(branch.searched), scramble=True, rng=rng)
         if turn:  # scipy's fast_forward(0) overflows

@@ -96,6 +96,14 @@ def stored_file(town: Town, project: str) -> dict[str, Any]:
     return given | {"content": b""}
 
 
+def token_of_nobody(town: Town, project: str) -> dict[str, Any]:
+    return {"json": {"token": "sbk_nobody"}}
+
+
+def own_origin(town: Town, project: str) -> dict[str, Any]:
+    return {"headers": {"Origin": "http://localhost"}}
+
+
 @dataclass(frozen=True)
 class Route:
     """`own`, `foreign`: the status for those with the right. A foreign lease is as lost as one that never was."""
@@ -132,6 +140,10 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", f"{V1}/schedules"): Route("read"),
     ("GET", f"{V1}/schedules/{{name}}"): Route("read", lambda town, project: {"name": "cosine"}),
     ("POST", f"{V1}/drawings"): Route("submit", drawing),
+    ("POST", f"{V1}/session"): Route("public", token_of_nobody, 401, 401),
+    ("GET", f"{V1}/session"): Route("read"),
+    ("DELETE", f"{V1}/session"): Route("public", own_origin, 204, 204),
+    ("GET", f"{V1}/audit"): Route("admin"),
     ("POST", f"{V1}/leases/claim"): Route("work", claim),
     ("POST", f"{V1}/leases/heartbeat"): Route("work", heartbeat),
     ("POST", f"{V1}/leases/report"): Route("work", report, 200, 409),

@@ -1,0 +1,139 @@
+"""Faults built into a service on purpose, to show that the checker sees them; each names what it replaces."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from contract.leases import LeaseRef, TrialReport
+from service import artifacts, database, moves, queue
+from service.database import Criteria, Database, Job
+from service.models import Attempt, Trial
+from service.planner import Planner
+
+
+def _replace(owner: Any, name: str, made: Any) -> Any:
+    """Put `made` in a name's place; what was there. Fails where the code has moved on and nothing would change."""
+    if not hasattr(owner, name):
+        raise AttributeError(f"mutant: {owner.__name__} has no {name} any more; write the mutant anew")
+    before = getattr(owner, name)
+    setattr(owner, name, made)
+    return before
+
+
+def no_fence() -> None:
+    """Whoever names the trial may write; neither attempt nor token is looked at."""
+
+    def holds(*leases: LeaseRef) -> ColumnElement[bool]:
+        return or_(*(and_(Trial.id == lease.trial_id, Trial.status == "leased") for lease in leases))
+
+    def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> set[LeaseRef]:
+        if not leases:
+            return set()
+        renewed = update(Trial).where(holds(*leases)).values(lease_expires_at=expires).returning(Trial.id)
+        found = set(session.scalars(renewed))
+        return {ref for ref in leases if ref.trial_id in found}
+
+    def advance(session: Session, reports: Sequence[TrialReport], *, expires: datetime) -> set[LeaseRef]:
+        return renew(session, [item.lease for item in reports], expires=expires)
+
+    for module in (queue, moves, artifacts):
+        _replace(module, "holds", holds)
+        _replace(module, "renew", renew)
+    _replace(queue, "advance", advance)
+
+
+def acknowledge_before_commit() -> None:
+    """The answers go out first; the commit follows a moment later."""
+
+    def write_together(self: Database, jobs: Sequence[tuple[Job[Any], Criteria]]) -> list[Any]:
+        turn, alone = self._turn, database._alone  # noqa: SLF001 - a mutant lives inside what it changes
+        turn.__enter__()
+        connection = self.writer.connect()
+        with Session(connection) as session:
+            now = self.now(session)
+        outcomes = [alone(connection, job, criteria, now) for job, criteria in jobs]
+
+        def commit() -> None:
+            time.sleep(0.03)
+            connection.commit()
+            connection.close()
+            turn.__exit__(None, None, None)
+
+        threading.Thread(target=commit).start()
+        return outcomes
+
+    _replace(Database, "write_together", write_together)
+
+
+def unguarded_reaper() -> None:
+    """The sweep decides by what it read a moment ago, and asks nothing again when it writes."""
+
+    def sweep(self: Planner) -> None:
+        data = self._database
+        with data.read() as session:
+            now = data.now(session)
+            late = select(Trial.id, Trial.lost).where(Trial.status == "leased", Trial.lease_expires_at < now)
+            expired = session.execute(late).all()
+        time.sleep(0.1)
+        with data.write() as session:
+            for trial, lost in expired:
+                owner = {"worker_id": None, "token_hash": None, "lease_expires_at": None}
+                back = {"status": "queued", "finished_at": None, "lost": lost + 1, **owner}
+                session.execute(update(Trial).where(Trial.id == trial).values(back))
+                active = (Attempt.trial_id == trial) & (Attempt.outcome == "active")
+                session.execute(update(Attempt).where(active).values(ended_at=now, outcome="lost"))
+            queue.pulse(session, now=now)
+
+    _replace(Planner, "_sweep", sweep)
+
+
+def complete_once_only() -> None:
+    """An end whose answer was lost is refused when it is sent again."""
+
+    def refusing(session: Session, ref: LeaseRef, moved: list[moves.Moved], outcomes: tuple[Any, ...]) -> Any:
+        return settled(session, ref, moved, outcomes if moved else ())
+
+    settled = _replace(queue, "_settled", refusing)
+
+
+def unfenced_checkpoint() -> None:
+    """An artifact is taken from whoever names a trial."""
+
+    def check_lease(session: Session, ref: LeaseRef) -> int:
+        return session.scalars(select(Trial.study_id).where(Trial.id == ref.trial_id)).one()
+
+    def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> set[LeaseRef]:
+        return set(leases)
+
+    _replace(artifacts, "check_lease", check_lease)
+    _replace(artifacts, "renew", renew)
+
+
+def deferred_begin() -> None:
+    """Transactions that write begin as those that read do."""
+
+    def deferred(url: str, begin: str, *, pool_size: int) -> Any:
+        return engine(url, "BEGIN", pool_size=pool_size)
+
+    engine = _replace(database, "_sqlite_engine", deferred)
+
+
+MUTANTS: Mapping[str, Callable[[], None]] = MappingProxyType(
+    {
+        "no-fence": no_fence,
+        "acknowledge-before-commit": acknowledge_before_commit,
+        "unguarded-reaper": unguarded_reaper,
+        "complete-once-only": complete_once_only,
+        "unfenced-checkpoint": unfenced_checkpoint,
+        "deferred-begin": deferred_begin,
+    }
+)
+SQLITE_ONLY = frozenset({"deferred-begin"})
