@@ -179,7 +179,7 @@ class Outbox:
             sent = self._insist(lambda: self._client.put_artifact(lease, CHECKPOINT, path, step=step))
         except LeaseLost:
             self._holdings.lost(lease)
-        except (RequestRefused, OSError) as error:
+        except (RequestRefused, OSError, ValueError) as error:
             logger.warning("trial %d: the checkpoint after %d steps was not kept: %s", lease.trial_id, step, error)
         else:
             if sent is not None:
