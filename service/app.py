@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.concurrency import run_in_threadpool
 
 from contract.errors import Problem
 from service import migrate, problems
 from service.access import gate, tokens
 from service.access.gatekeeper import Gatekeeper
-from service.api import access, artifacts, health, leases, schedules, studies, trials
+from service.api import access, artifacts, health, leases, schedules, studies, trials, webhooks
 from service.api.context import Context
 from service.artifact_store import ArtifactStore, open_store
 from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
 from service.guard import Guard
+from service.observing import Observing, latency_histogram
 from service.planner import Planner
 from service.settings import Settings
 from service.version import VERSION
+from service.webhooks.courier import Courier
+from service.webhooks.sender import Sender
 from service.writer import Writer
 
 PREFIX = "/api/v1"
@@ -47,23 +52,39 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
+        telemetry=tracing(os.environ),
     )
     app.state.gatekeeper = Gatekeeper(database, auth=auth, rate=settings.token_rate)
+    app.state.latency = latency_histogram()
     problems.install(app)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(Guard, hosts=settings.hosts)
     # Tried in order, the busiest first.
-    for router in (leases.router, studies.router, trials.router, artifacts.router, schedules.router, access.router):
-        app.include_router(router, prefix=PREFIX, responses=_ERRORS)
+    for module in (leases, studies, trials, artifacts, schedules, access, webhooks):
+        app.include_router(module.router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)
+    app.add_middleware(Observing, latency=app.state.latency)
     gate.check(app)
     return app
+
+
+def tracing(environment: Mapping[str, str]) -> TelemetryConfig:
+    """OpenTelemetry, which needs the extra `otel`, where `OTEL_EXPORTER_OTLP_ENDPOINT` says whom to send to."""
+    wanted = bool(environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    return {
+        "auto_configure": wanted,
+        "tracing": wanted,
+        "metrics": wanted,
+        "operation_spans": wanted,
+        "logs": False,  # they would carry what was sent, tokens included
+    }
 
 
 def _opened(settings: Settings) -> Database:
     database = Database(settings)
     try:
+        database.hold()
         migrate.upgrade(database)
     except BaseException:
         database.close()
@@ -77,10 +98,15 @@ def _lifespan(
     @asynccontextmanager
     async def _run(app: FastAPI) -> AsyncIterator[None]:
         planner, writer = Planner(database, settings, store), Writer(database)
+        courier = Courier(database, Sender()) if settings.webhooks else None
         app.state.context = Context(database, writer, planner, settings, store)
         await run_in_threadpool(planner.start)
         writer.start()
+        if courier is not None:
+            courier.start()
         yield
+        if courier is not None:
+            await run_in_threadpool(courier.close)
         await run_in_threadpool(writer.close)
         await run_in_threadpool(planner.close)
         database.close()

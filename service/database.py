@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.orm.util import LoaderCriteriaOption
 
-from service import ticks
+from service import sqlite_file, ticks
 from service.errors import Overloaded
 from service.settings import Settings
 from service.turns import Turns
@@ -87,6 +88,7 @@ class Database:
             )
             self.reader = self.writer
         self.criteria: Criteria = ()
+        self._hold: sqlite_file.FileHold | None = None
 
     def within(self, criteria: Criteria) -> Self:
         """The same database, seen through criteria that every statement must fulfil; see `service.access.scope`."""
@@ -138,10 +140,26 @@ class Database:
     def _session(self, engine: Engine) -> Session:
         return restrict(Session(engine, expire_on_commit=False), self.criteria)
 
+    def free_bytes(self) -> int | None:
+        """Room on the disk of a SQLite file; None where the database is elsewhere."""
+        path = sqlite_file.path_of(self.url)
+        return None if path is None else shutil.disk_usage(path.absolute().parent).free
+
+    def hold(self) -> None:
+        """Be the one process that serves a SQLite file, until closed; on PostgreSQL there is nothing to hold."""
+        path = sqlite_file.path_of(self.url)
+        if path is None:
+            return
+        self._hold = sqlite_file.FileHold(path)
+        if (warning := sqlite_file.unsound()) is not None:
+            log.warning(warning)
+
     def close(self) -> None:
         """Give the connections back."""
         self.reader.dispose()
         self.writer.dispose()
+        if self._hold is not None:
+            self._hold.release()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.resources import files
 
 from alembic import command
@@ -12,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from service.database import Database
 from service.errors import StartupError
@@ -32,6 +34,19 @@ def revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+def revisions() -> list[str]:
+    """The revisions this version knows, the first one first."""
+    script = ScriptDirectory.from_config(configuration())
+    return [found.revision for found in script.walk_revisions()][::-1]
+
+
+@contextmanager
+def readable(database: Database) -> Iterator[Session | None]:
+    """A session over a database that may be empty; None then."""
+    with database.read() as session:
+        yield None if revision(session.connection()) is None else session
+
+
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
     """The database at this version's schema, closed afterwards."""
@@ -43,16 +58,22 @@ def opened(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
+@cache
+def head() -> str:
+    """The schema revision this version works with."""
+    found = ScriptDirectory.from_config(configuration()).get_current_head()
+    assert found is not None
+    return found
+
+
 def upgrade(database: Database) -> None:
     """Run the revisions that are missing, in one transaction."""
     shown = database.url.render_as_string(hide_password=True)
     try:
         with database.writer.begin() as connection:
             config = configuration(connection)
-            script = ScriptDirectory.from_config(config)
             current = revision(connection)
-            known = {found.revision for found in script.walk_revisions()}
-            if current is not None and current not in known:
+            if current is not None and current not in revisions():
                 raise StartupError(
                     f"database {shown} is at schema revision {current}, which this version does not know: a newer "
                     "Switchback has written it. Upgrade Switchback, or restore the backup taken before that upgrade."

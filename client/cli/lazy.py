@@ -38,7 +38,10 @@ COMMANDS = {
     "artifacts": Entry("client.cli.artifacts:artifacts", "List the files of a trial, or fetch one."),
     "up": Entry("service.commands:up", "Run everything on this machine: service, dashboard and workers.", "service"),
     "serve": Entry("service.commands:serve", "Run the service and its dashboard.", "service"),
+    "backup": Entry("service.backup_commands:backup", "Write a backup of the service's database and files.", "service"),
+    "restore": Entry("service.backup_commands:restore", "Put a backup in the place of the database.", "service"),
     "worker": Entry("worker.commands:worker", "Train trials on this machine.", "worker"),
+    "doctor": Entry("service.doctor_command:doctor", "Check a service's database, workers and queue.", "service"),
     "token": Entry("service.token_commands:app", "Create, list and revoke access tokens of a service.", "service"),
     "check-task": Entry(
         "worker.commands:check_task", "Try a task of your own, and say what is wrong with it.", "worker"
