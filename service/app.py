@@ -79,7 +79,7 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def _run(app: FastAPI) -> AsyncIterator[None]:
-        planner, writer = Planner(database, settings, store), Writer(database)
+        planner, writer = Planner(database, settings), Writer(database)
         courier = Courier(database, Sender()) if settings.webhooks else None
         app.state.context = Context(database, writer, planner, settings, store)
         await run_in_threadpool(planner.start)

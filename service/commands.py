@@ -51,6 +51,10 @@ ArtifactsOption = Annotated[
         help="Folder, or URL such as s3://BUCKET/PREFIX, for checkpoints and models; by default beside the database.",
     ),
 ]
+RetainOption = Annotated[
+    float | None,
+    typer.Option("--retain-curves", min=0.01, metavar="DAYS", help="Thin the curves of studies that ended so long ago."),
+]
 LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
 
