@@ -53,7 +53,9 @@ ArtifactsOption = Annotated[
 ]
 RetainOption = Annotated[
     float | None,
-    typer.Option("--retain-curves", min=0.01, metavar="DAYS", help="Thin the curves of studies that ended so long ago."),
+    typer.Option(
+        "--retain-curves", min=0.01, metavar="DAYS", help="Thin the curves of studies this long after their end."
+    ),
 ]
 LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 
@@ -67,6 +69,7 @@ def serve(
     sweep: SweepOption = 5.0,
     auth: AuthOption = "auto",
     artifacts: ArtifactsOption = None,
+    retain_curves: RetainOption = None,
     webhooks: WebhooksOption = False,
     log_level: LogOption = "info",
 ) -> None:
@@ -88,6 +91,7 @@ def serve(
         hosts=hosts,
         auth=auth,
         artifacts=artifacts,
+        retain_curves_days=retain_curves,
         webhooks=webhooks,
     )
     with _listening(host, port) as listener:

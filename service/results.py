@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, and_, or_, select, tuple_
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session
 
 from contract.pages import ChangesPage
@@ -17,7 +17,7 @@ from schedules.svg import svg
 from service import points as points_of
 from service import rates, studies
 from service.errors import Conflict, NoResultYet, NotFound
-from service.models import Attempt, Point, Trial, Worker
+from service.models import Attempt, Trial, Worker
 from service.search.range_curve import analyse
 from service.ticks import seen
 
