@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from contract.errors import Problem
 from service import migrate, problems
 from service.access import gate, tokens
 from service.access.gatekeeper import Gatekeeper
@@ -19,16 +18,13 @@ from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
 from service.guard import Guard
+from service.openapi import ERRORS, Application
 from service.planner import Planner
 from service.settings import Settings
 from service.version import VERSION
 from service.writer import Writer
 
 PREFIX = "/api/v1"
-_ERRORS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem, "description": "Problem details (RFC 9457)"}
-    for status in (400, 401, 403, 404, 409, 422, 429, 503)
-}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -38,7 +34,7 @@ def create_app(settings: Settings) -> FastAPI:
     with database.read() as session:
         auth = settings.auth == "tokens" or (settings.auth == "auto" and tokens.exist(session))
 
-    app = FastAPI(
+    app = Application(
         title="Switchback",
         version=VERSION,
         summary="Finds the learning-rate schedule a model should be trained with.",
@@ -54,7 +50,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, hosts=settings.hosts)
     # Tried in order, the busiest first.
     for router in (leases.router, studies.router, trials.router, artifacts.router, schedules.router, access.router):
-        app.include_router(router, prefix=PREFIX, responses=_ERRORS)
+        app.include_router(router, prefix=PREFIX, responses=ERRORS)
     app.include_router(health.router)
     install_dashboard(app)
     gate.check(app)
