@@ -15,7 +15,7 @@ from client import DEFAULT_URL, artifacts
 from client.errors import ServiceUnavailable, WaitTimeout
 from client.http import API, Transport
 from contract.artifacts import ArtifactView
-from contract.pages import Health, Page, Preview, WorkerView
+from contract.pages import ChangesPage, Health, Page, Preview, WorkerView
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus, TrialView
 
@@ -89,11 +89,20 @@ class StudyClient:
         return self._http.get(f"{API}/studies/{study_id}/leaderboard", Page[LeaderboardEntry], limit=limit)
 
     def trials(
-        self, study_id: int, *, limit: int = 100, cursor: str | None = None, status: TrialStatus | None = None
-    ) -> Page[TrialRow]:
-        """Trials in the order of their numbers; pass `next` as `cursor` for later ones."""
+        self,
+        study_id: int,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        status: TrialStatus | None = None,
+        since: str | None = None,
+    ) -> ChangesPage[TrialRow]:
+        """Trials in the order of their numbers; pass `next` as `cursor` for later ones.
+
+        With `since`, which every answer carries, those that changed after that answer.
+        """
         path = f"{API}/studies/{study_id}/trials"
-        return self._http.get(path, Page[TrialRow], limit=limit, cursor=cursor, status=status)
+        return self._http.get(path, ChangesPage[TrialRow], limit=limit, cursor=cursor, status=status, since=since)
 
     def trial(self, trial_id: int) -> TrialView:
         """A trial with its schedule and its attempts."""

@@ -29,6 +29,15 @@ class Proposal(View):
     seed: int
 
 
+class ChangesPage(Page[Item], Generic[Item]):
+    """Part of a list; passed as `since`, the one of the first page later asks for what has changed after it.
+
+    What is asked for by `since` may hold things seen before, and never lacks one that changed.
+    """
+
+    since: str
+
+
 class Preview(View):
     """The first trials a study would run, without running any; `planned` of them in all, None when not known."""
 

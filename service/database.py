@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.orm.util import LoaderCriteriaOption
 
+from service import sqlite_file, ticks
 from service.errors import Overloaded
 from service.settings import Settings
 from service.turns import Turns
@@ -86,6 +87,7 @@ class Database:
             )
             self.reader = self.writer
         self.criteria: Criteria = ()
+        self._hold: sqlite_file.FileHold | None = None
 
     def within(self, criteria: Criteria) -> Self:
         """The same database, seen through criteria that every statement must fulfil; see `service.access.scope`."""
@@ -97,7 +99,9 @@ class Database:
     def write(self) -> Iterator[Session]:
         """One transaction, committed on leaving; rolled back on any exception."""
         with _translated(), self._turn, self._session(self.writer) as session:
-            session.connection()  # take the write lock now, so that a read before the first write sees no older state
+            self._begin(
+                session.connection()
+            )  # take the write lock now: a read before the first write sees no older state
             yield session
             session.commit()
 
@@ -109,6 +113,7 @@ class Database:
         with _translated(), self._turn, self.writer.connect() as connection:
             with Session(connection) as session:
                 now = self.now(session)
+            self._begin(connection)
             outcomes = [_alone(connection, job, criteria, now) for job, criteria in jobs]
             connection.commit()
         return outcomes
@@ -127,13 +132,28 @@ class Database:
         assert isinstance(moment, datetime)
         return moment.astimezone(UTC)
 
+    def _begin(self, connection: Connection) -> None:
+        if self.is_sqlite:
+            connection.execute(ticks.ADVANCE)
+
     def _session(self, engine: Engine) -> Session:
         return restrict(Session(engine, expire_on_commit=False), self.criteria)
+
+    def hold(self) -> None:
+        """Be the one process that serves a SQLite file, until closed; on PostgreSQL there is nothing to hold."""
+        path = sqlite_file.path_of(self.url)
+        if path is None:
+            return
+        self._hold = sqlite_file.FileHold(path)
+        if (warning := sqlite_file.unsound()) is not None:
+            log.warning(warning)
 
     def close(self) -> None:
         """Give the connections back."""
         self.reader.dispose()
         self.writer.dispose()
+        if self._hold is not None:
+            self._hold.release()
 
 
 @contextmanager

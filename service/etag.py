@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class ETagMiddleware:
-    """Hashes the body of a successful JSON GET; answers 304 when the reader has that body already."""
+    """Hashes the body of a successful JSON GET that has no ETag yet; answers 304 when the reader has it already."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -27,10 +27,10 @@ class ETagMiddleware:
             nonlocal start
             if message["type"] == "http.response.start":
                 start = message
-                if not _is_json(message):
+                if not _to_be_tagged(message):
                     await send(message)
                 return
-            if start is None or not _is_json(start):
+            if start is None or not _to_be_tagged(start):
                 await send(message)
                 return
             body.extend(message.get("body", b""))
@@ -40,14 +40,14 @@ class ETagMiddleware:
         await self.app(scope, receive, _send)
 
 
-def _is_json(start: Message) -> bool:
-    return start["status"] == 200 and Headers(raw=start["headers"]).get("content-type") == "application/json"
+def _to_be_tagged(start: Message) -> bool:
+    headers = Headers(raw=start["headers"])
+    return start["status"] == 200 and headers.get("content-type") == "application/json" and "etag" not in headers
 
 
 async def _finish(start: Message, body: bytes, known: str, send: Send) -> None:
     headers = MutableHeaders(raw=start["headers"])
-    version = headers.get("ETag", "").strip('"')  # an endpoint's own, which the hash of the body refines
-    tag = f'"{version}{"." if version else ""}{sha256(body).hexdigest()[:32]}"'
+    tag = f'"{sha256(body).hexdigest()[:32]}"'
     headers["ETag"] = tag
     headers["Cache-Control"] = "no-cache"
     if tag in {item.strip().removeprefix("W/") for item in known.split(",")}:

@@ -14,6 +14,7 @@ from contract.trials import AttemptOutcome, Origin, TrialStatus
 from service.access.tables import AccessToken
 from service.lifecycle import STATUSES
 from service.mapping import Base, BigId
+from service.ticks import tick
 
 _PAUSED = text("paused_at is not null")
 
@@ -49,12 +50,14 @@ class Study(Base):
     next_number: Mapped[int] = mapped_column(default=0)
     version: Mapped[int] = mapped_column(default=0, server_default="0")
     paused_at: Mapped[datetime | None]
+    changed: Mapped[int] = mapped_column(BigInteger, default=tick(), onupdate=tick(), server_default="0")
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 
 
 _QUEUED = text("status = 'queued'")
 _LEASED = text("status = 'leased'")
+_RANKED = text("status in ('complete', 'diverged')")
 _CHECKPOINT = text("name = 'checkpoint'")
 
 
@@ -72,9 +75,16 @@ class Trial(Base):
         Index("ix_trials_queued", "task_key", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index("ix_trials_fusion", "fusion_key", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index("ix_trials_leased", "lease_expires_at", sqlite_where=_LEASED, postgresql_where=_LEASED),
-        Index("ix_trials_token", "token_hash", sqlite_where=_LEASED, postgresql_where=_LEASED),
-        Index("ix_trials_study_status", "study_id", "status"),
-        Index("ix_trials_study_config", "study_id", "config"),
+        # What the pages of a study read, each answered from the index alone.
+        Index("ix_trials_tally", "study_id", "status", "device_seconds"),
+        Index("ix_trials_changed", "study_id", "changed", "number"),
+        Index(
+            "ix_trials_ranking",
+            *("study_id", "config", "status", "objective", "number"),
+            sqlite_where=_RANKED,
+            postgresql_where=_RANKED,
+        ),
+        Index("ix_trials_ended", "study_id", "finished_at", "number", "status"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -104,6 +114,7 @@ class Trial(Base):
     steps_done: Mapped[int] = mapped_column(BigInteger, default=0)
     engine: Mapped[str | None] = mapped_column(String(64))
     device_seconds: Mapped[float] = mapped_column(default=0.0)
+    changed: Mapped[int] = mapped_column(BigInteger, default=tick(), onupdate=tick(), server_default="0")
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -125,6 +136,7 @@ class Attempt(Base):
             sqlite_where=text("outcome = 'active'"),
             postgresql_where=text("outcome = 'active'"),
         ),
+        Index("ix_attempts_token", "token_hash"),
     )
 
     trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True)
@@ -204,6 +216,16 @@ class Pulse(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     beat_at: Mapped[datetime]
+
+
+class Tick(Base):
+    """One row: the number of the last writing transaction, on SQLite; see `service.ticks`."""
+
+    __tablename__ = "ticks"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    now: Mapped[int] = mapped_column(BigInteger)
 
 
 def table(model: type[Base]) -> Table:

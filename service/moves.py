@@ -30,6 +30,7 @@ from contract.trials import AttemptOutcome
 from service.database import RESTRICTED
 from service.lifecycle import LIVE, TRANSITIONS, Move
 from service.models import Artifact, Attempt, Study, Trial, table
+from service.ticks import tick
 
 TRIALS, ATTEMPTS, STUDIES = (table(model) for model in (Trial, Attempt, Study))
 
@@ -191,9 +192,11 @@ _HELD = and_(
     TRIALS.c.attempt == bindparam("p_attempt"),
     TRIALS.c.token_hash == bindparam("p_token"),
 )
-_RENEW = update(TRIALS).where(_HELD).values(lease_expires_at=bindparam("p_expires"))
+# A heartbeat changes nothing that is ever shown, so the trial's `changed` stays.
+_RENEW = update(TRIALS).where(_HELD).values(lease_expires_at=bindparam("p_expires"), changed=TRIALS.c.changed)
 _done = bindparam("p_steps_done", type_=TRIALS.c.steps_done.type)
 _ADVANCE = _RENEW.values(
+    changed=tick(),
     total_steps=bindparam("p_total_steps"),
     steps_per_epoch=bindparam("p_steps_per_epoch"),
     steps_done=case((TRIALS.c.steps_done < _done, _done), else_=TRIALS.c.steps_done),

@@ -8,14 +8,14 @@ import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from contract.errors import ErrorCode, FieldError, Problem
-from service.errors import Overloaded, ServiceError
+from service.errors import NotModified, Overloaded, ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ServiceError)
     def _service_error(request: Request, error: ServiceError) -> JSONResponse:
         return answer(error.problem(), dict(error.headers))
+
+    @app.exception_handler(NotModified)
+    def _not_modified(request: Request, found: NotModified) -> Response:
+        return Response(status_code=304, headers={"ETag": found.tag, "Cache-Control": "no-cache"})
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

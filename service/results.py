@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select, tuple_
 from sqlalchemy.orm import Session
 
+from contract.pages import ChangesPage
 from contract.studies import BestView, CreateStudy, RangeTestCurve, RangeTestView
 from contract.trials import AttemptView, Curve, Curves, TrialRow, TrialStatus, TrialView
 from schedules import from_dict
@@ -17,6 +18,7 @@ from service import rates, studies
 from service.errors import Conflict, NoResultYet, NotFound
 from service.models import Attempt, Point, Trial, Worker
 from service.search.range_curve import analyse
+from service.ticks import seen
 
 CURVES_SHOWN = 12
 
@@ -54,22 +56,51 @@ def trial(session: Session, trial_id: int) -> TrialView:
     )
 
 
+_ROW = [name for name in TrialRow.model_fields if name != "worker"]
+
+
 def trials(
     session: Session, study_id: int, *, limit: int, after: int | None, status: TrialStatus | None
-) -> list[TrialRow]:
+) -> ChangesPage[TrialRow]:
     """Trials of a study in the order of their numbers, those after number `after`."""
     studies.get(session, study_id)
-    statement = select(Trial, Worker.name).outerjoin(Worker, Worker.id == Trial.worker_id)
-    statement = statement.where(Trial.study_id == study_id).order_by(Trial.number).limit(limit)
+    settled, _ = seen(session)  # before the rows: what changes from now on is not to be missed
+    statement = _rows(study_id, status).order_by(Trial.number).limit(limit)
     if after is not None:
         statement = statement.where(Trial.number > after)
-    if status is not None:
-        statement = statement.where(Trial.status == status)
-    shared = [name for name in TrialRow.model_fields if name != "worker"]
-    return [
-        TrialRow(worker=worker, **{name: getattr(row, name) for name in shared})
-        for row, worker in session.execute(statement)
-    ]
+    rows = session.execute(statement).all()
+    items = [_row(trial, worker) for trial, worker in rows]
+    return ChangesPage(items=items, next=str(items[-1].number) if len(rows) == limit else None, since=str(settled))
+
+
+def changes(
+    session: Session, study_id: int, *, limit: int, since: tuple[int, int], status: TrialStatus | None
+) -> ChangesPage[TrialRow]:
+    """Trials changed after tick `since[0]`, or in it and with a greater number, in that order."""
+    studies.get(session, study_id)
+    settled, _ = seen(session)
+    if since[0] > settled:
+        since = (0, 0)  # it is from another life of this database: begin again
+    after = tuple_(Trial.changed, Trial.number) > tuple_(*since)
+    rows = session.execute(
+        _rows(study_id, status).where(after).order_by(Trial.changed, Trial.number).limit(limit)
+    ).all()
+    items = [_row(trial, worker) for trial, worker in rows]
+    if len(rows) < limit:
+        return ChangesPage(items=items, next=None, since=str(settled))
+    last, _ = rows[-1]
+    mark = f"{last.changed}-{last.number}"
+    return ChangesPage(items=items, next=mark, since=mark)
+
+
+def _rows(study_id: int, status: TrialStatus | None) -> Select[Trial, str]:
+    statement = select(Trial, Worker.name).outerjoin(Worker, Worker.id == Trial.worker_id)
+    statement = statement.where(Trial.study_id == study_id)
+    return statement if status is None else statement.where(Trial.status == status)
+
+
+def _row(trial: Trial, worker: str | None) -> TrialRow:
+    return TrialRow(worker=worker, **{name: getattr(trial, name) for name in _ROW})
 
 
 def best(session: Session, study_id: int) -> BestView:

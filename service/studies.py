@@ -9,19 +9,21 @@ from difflib import get_close_matches
 from statistics import stdev
 from typing import TypeAlias
 
-from sqlalchemy import case, func, insert, select, update
+from sqlalchemy import case, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from contract.errors import FieldError
 from contract.studies import CreateStudy, LeaderboardEntry, Progress, StudyStatus, StudyView
 from contract.trials import TrialStatus
 from schedules import to_dict
+from service import ticks
 from service.errors import Changed, Conflict, InvalidRequest, NotFound
 from service.lifecycle import STATUSES
 from service.models import Study, Trial, Worker
 from service.queue import cancel_queued
 from service.search import strategy_for
 from service.search.strategy import Proposal, SpaceError
+from service.webhooks import outbox
 
 TASKS_SHOWN = 8
 
@@ -135,12 +137,16 @@ def _must_run(study: Study) -> None:
 
 
 def finish(session: Session, study_id: int, status: StudyStatus, reason: str | None, *, now: datetime) -> None:
-    """End a study that is still running."""
-    session.execute(
+    """End a study that is still running, and leave word for the webhooks of its project."""
+    ended = session.execute(
         update(Study)
         .where(Study.id == study_id, Study.status == "running")
         .values(status=status, reason=reason, finished_at=now, paused_at=None, version=Study.version + 1)
+        .returning(Study.project, Study.name)
+        .execution_options(synchronize_session=False)
     )
+    for project, name in ended:
+        outbox.study_ended(session, study_id, project, name, status=status, reason=reason, now=now)
 
 
 def get(session: Session, study_id: int) -> Study:
@@ -176,7 +182,7 @@ def views(session: Session, studies: Sequence[Study], *, now: datetime, live: ti
             version=study.version,
             status="paused" if study.paused_at else study.status,
             reason=study.reason,
-            waiting=_waiting(session, study, counts[study.id], now=now, live=live),
+            waiting=waiting(session, study, now=now, live=live),
             created_at=study.created_at,
             finished_at=study.finished_at,
             definition=CreateStudy.model_validate(study.definition),
@@ -188,11 +194,19 @@ def views(session: Session, studies: Sequence[Study], *, now: datetime, live: ti
     ]
 
 
-def _waiting(
-    session: Session, study: Study, counts: dict[TrialStatus, int], *, now: datetime, live: timedelta
-) -> str | None:
+def state(session: Session, study: Study) -> str:
+    """Changes whenever the study or one of its trials has, as far as this session sees them."""
+    settled, snapshot = ticks.seen(session)
+    newest = session.scalar(select(func.max(Trial.changed)).where(Trial.study_id == study.id)) or 0
+    latest = max(study.changed, newest)
+    return str(latest) if latest <= settled else f"{latest} {snapshot}"
+
+
+def waiting(session: Session, study: Study, *, now: datetime, live: timedelta) -> str | None:
     """Why nothing moves: no worker at all, or none that can train the study's task."""
-    if study.status != "running" or study.paused_at or counts["leased"] or not counts["queued"]:
+    if study.status != "running" or study.paused_at:
+        return None
+    if _any(session, study, "leased") or not _any(session, study, "queued"):
         return None
     workers = session.scalars(select(Worker).where(Worker.last_seen_at > now - live)).all()
     if not workers:
@@ -211,6 +225,11 @@ def _waiting(
     )
 
 
+def _any(session: Session, study: Study, status: TrialStatus) -> bool:
+    found = select(Trial.id).where(Trial.study_id == study.id, Trial.status == status).limit(1)
+    return session.scalar(found) is not None
+
+
 def _is_range_test(study: Study) -> bool:
     """Its trials run into divergence on purpose: their final losses rank nothing."""
     return bool(study.definition["search"]["method"] == "range_test")
@@ -221,7 +240,7 @@ def leaderboard(session: Session, study: Study, *, limit: int) -> list[Leaderboa
     maximize = study.definition["objective"]["direction"] == "maximize"
     mean = func.avg(Trial.objective)
     diverged = func.count(case((Trial.status == "diverged", 1)))
-    over = Trial.status.in_(("complete", "diverged"))
+    over = text("status in ('complete', 'diverged')")  # as the index says it
     ranked = (
         select(Trial.config)
         .where(Trial.study_id == study.id, over)

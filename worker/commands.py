@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from worker.engine import Engine
     from worker.engine.choice import EngineName
     from worker.tasks import Registry
+    from worker.trunks import TrunkFolder
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,10 @@ CacheOption = Annotated[
     Path | None,
     typer.Option("--cache", envvar="SWITCHBACK_CACHE", help="Folder of the checkpoints; by default the user's cache."),
 ]
+TrunksOption = Annotated[
+    str | None,
+    typer.Option("--keep-trunks", help="Keep so much of what later trials may begin from, such as 2GiB, in the cache."),
+]
 MaxTrialsOption = Annotated[int | None, typer.Option("--max-trials", min=1, help="End after so many trials.")]
 IdleOption = Annotated[
     float | None, typer.Option("--exit-when-idle", min=0, help="End after so many seconds without a trial.")
@@ -104,24 +109,21 @@ def worker(
     stall: StallOption = 600.0,
     checkpoints: CheckpointOption = 30.0,
     cache: CacheOption = None,
+    keep_trunks: TrunksOption = None,
     max_trials: MaxTrialsOption = None,
     idle: IdleOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """Train the trials the service hands out, until Ctrl-C: once to finish the trial at hand, twice to give it back."""
     _begin(token_file, logging.DEBUG if verbose else logging.INFO)
-    from worker.agent import Settings
-
     try:
-        settings = Settings(
-            grace_s=grace, stall_s=stall, checkpoint_every_s=checkpoints, max_trials=max_trials, exit_when_idle_s=idle
-        )
+        settings = _settings(grace, stall, checkpoints, max_trials=max_trials, idle=idle)
         registry = _registry(task or [], data, download or [])
         keys = sorted(registry.tasks(only or []))
         if list_tasks:
             _list(registry, keys)
             return
-        trained = _engine(engine, device, lanes, threads)
+        trained = _engine(engine, device, lanes, threads, trunks=_trunks(keep_trunks, cache))
         agent = _agent(url, name, settings, registry, engine=trained, keys=keys, cache=cache)
     except ValueError as error:
         _refuse(str(error))
@@ -134,6 +136,16 @@ def _begin(token_file: Path | None, level: int) -> None:
     _log(level)
     _require("torch", "sklearn")
     credentials.use_file(token_file)
+
+
+def _settings(
+    grace: float, stall: float, checkpoints: float, *, max_trials: int | None, idle: float | None
+) -> Settings:
+    from worker.agent import Settings
+
+    return Settings(
+        grace_s=grace, stall_s=stall, checkpoint_every_s=checkpoints, max_trials=max_trials, exit_when_idle_s=idle
+    )
 
 
 def _work(agent: Agent) -> NoReturn:
@@ -191,7 +203,16 @@ def _list(registry: Registry, keys: list[str]) -> None:
         typer.echo(f"  {refusal}")
 
 
-def _engine(name: EngineName, device: str | None, lanes: int | None, threads: int) -> Engine:
+def _trunks(budget: str | None, cache: Path | None) -> TrunkFolder | None:
+    from worker.cache import default_folder
+    from worker.trunks import TrunkFolder, size
+
+    return None if budget is None else TrunkFolder((cache or default_folder()) / "trunks", size(budget))
+
+
+def _engine(
+    name: EngineName, device: str | None, lanes: int | None, threads: int, *, trunks: TrunkFolder | None
+) -> Engine:
     import torch
 
     from worker.engine import choice, devices, memory
@@ -201,7 +222,7 @@ def _engine(name: EngineName, device: str | None, lanes: int | None, threads: in
         memory.keep_freed()
     torch.set_num_threads(threads)
     torch.optim.SGD([torch.zeros(1)], lr=1.0)  # torch loads its compiler with the first one: not under a lease
-    return choice.engine(name, chosen, lanes=lanes)
+    return choice.engine(name, chosen, lanes=lanes, trunks=trunks)
 
 
 def _agent(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,9 @@ Message: TypeAlias = TrialReport | Checkpoint | Ending | Callable[[], None]
 LINGER_S = 1.0
 """Points wait this long for company, so that a fast trial costs the service one batch, not a hundred."""
 
+SENDERS = 8
+"""Endings on their way at a time: trials trained together end together, and the service commits together what does."""
+
 CAPACITY = 100_000
 """Messages kept while the service is away. Beyond them the outbox is full and training has to wait for it."""
 
@@ -67,6 +71,7 @@ class Outbox:
         self._sending = 0
         self._urgent = self._closing = self._given_up = False
         self._changed = threading.Condition()
+        self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="ending")
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
         self._thread.start()
 
@@ -106,6 +111,7 @@ class Outbox:
             self._closing = True
             self._changed.notify_all()
         self._thread.join(timeout=15.0)
+        self._senders.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
         while batch := self._take():
@@ -114,8 +120,8 @@ class Outbox:
                     self._deliver([item for item in batch if isinstance(item, TrialReport)])
                 case Checkpoint() as checkpoint:
                     self._deliver_checkpoint(checkpoint)
-                case Completion() | Failure() | Release() as ending:
-                    self._deliver_ending(ending)
+                case Completion() | Failure() | Release():
+                    list(self._senders.map(self._deliver_ending, batch))
                 case call:
                     call()
             with self._changed:
@@ -123,18 +129,20 @@ class Outbox:
                 self._changed.notify_all()
 
     def _take(self) -> list[Message]:
-        """The reports at the head, as many as one batch may hold, or one other message; empty when closing."""
+        """The reports at the head, as many as one batch may hold, or the endings there, or one other message.
+
+        Empty when closing.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting)
             self._changed.wait_for(self._ready, timeout=self._linger_s)
             if self._closing:
                 return []
             batch = [self._waiting.popleft()]
-            points = len(batch[0].points) if isinstance(batch[0], TrialReport) else MAX_POINTS_PER_REPORT
-            while self._waiting and isinstance(self._waiting[0], TrialReport):
-                points += len(self._waiting[0].points)
-                if points > MAX_POINTS_PER_REPORT or len(batch) == MAX_POINTS_PER_REPORT:
-                    break
+            room = MAX_POINTS_PER_REPORT - _size(batch[0])
+            while (
+                self._waiting and _alike(batch[0], self._waiting[0]) and (room := room - _size(self._waiting[0])) >= 0
+            ):
                 batch.append(self._waiting.popleft())
             self._sending = len(batch)
             self._urgent = self._urgent and bool(self._waiting)
@@ -241,6 +249,15 @@ class Outbox:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _size(message: Message) -> int:
+    return max(1, len(message.points)) if isinstance(message, TrialReport) else 1
+
+
+def _alike(one: Message, other: Message) -> bool:
+    """Whether two messages may be on their way together: reports in one request, endings side by side."""
+    return any(isinstance(one, kind) and isinstance(other, kind) for kind in (TrialReport, Ending))
 
 
 def _overtaken(message: Message, lease: LeaseRef) -> bool:

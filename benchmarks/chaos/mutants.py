@@ -59,6 +59,7 @@ def acknowledge_before_commit() -> None:
         connection = self.writer.connect()
         with Session(connection) as session:
             now = self.now(session)
+        self._begin(connection)
         outcomes = [alone(connection, job, criteria, now) for job, criteria in jobs]
 
         def commit() -> None:

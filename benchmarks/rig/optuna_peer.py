@@ -6,10 +6,12 @@ import multiprocessing
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, GrpcStorageProxy, RDBStorage
 
@@ -26,6 +28,7 @@ def _storage(url: str) -> BaseStorage:
 
 
 def _work(url: str, seconds: float, done: multiprocessing.queues.Queue[int]) -> None:
+    warnings.simplefilter("ignore", ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.load_study(study_name=NAME, storage=_storage(url), sampler=RandomSampler())
     count, until = 0, time.monotonic() + seconds
@@ -69,6 +72,7 @@ def proxied(url: str) -> Iterator[str]:
     port = free_port()
     server = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _SERVER, url, str(port)])
     try:
+        warnings.simplefilter("ignore", ExperimentalWarning)
         GrpcStorageProxy(host="127.0.0.1", port=port).wait_server_ready(timeout=60)
         yield f"proxy+grpc:{port}"
     finally:

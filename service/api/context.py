@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, TypeAlias, TypeVar
 
@@ -21,6 +21,13 @@ from service.writer import Writer
 Result = TypeVar("Result")
 
 
+@dataclass(slots=True)
+class Readers:
+    """How many of them wait for a change."""
+
+    waiting: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The parts of a running application."""
@@ -30,6 +37,7 @@ class Context:
     planner: Planner
     settings: Settings
     store: ArtifactStore
+    readers: Readers = field(default_factory=Readers)
     who: Principal = OWNER
     address: str | None = None
 
@@ -60,4 +68,7 @@ Ctx: TypeAlias = Annotated[Context, Depends(_context)]
 Id: TypeAlias = Annotated[int, Path(ge=1, lt=2**63)]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1_000)]
 Cursor: TypeAlias = Annotated[int | None, Query(ge=0, lt=2**63)]
+Since: TypeAlias = Annotated[
+    str | None, Query(pattern=r"^[0-9]{1,18}(-[0-9]{1,10})?$", description="`since` of an earlier answer.")
+]
 Points: TypeAlias = Annotated[int, Query(ge=2, le=5_000)]

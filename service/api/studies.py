@@ -10,14 +10,15 @@ from fastapi import APIRouter, Header, Query, Response
 from sqlalchemy.orm import Session
 
 from contract.errors import Problem
-from contract.pages import Page, Preview
+from contract.pages import ChangesPage, Page, Preview
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus
 from service import idempotency, quotas, results, studies
 from service.access.gate import READ, SUBMIT, GatedRoute
 from service.access.scope import project_for
-from service.api.context import Context, Ctx, Cursor, Id, Limit, Points
+from service.api.context import Context, Ctx, Cursor, Id, Limit, Points, Since
 from service.errors import InvalidRequest
+from service.freshness import FRESH
 from service.search.preview import preview
 
 router = APIRouter(tags=["studies"], route_class=GatedRoute)
@@ -59,10 +60,10 @@ def list_studies(ctx: Ctx, limit: Limit = 50, cursor: Cursor = None) -> Page[Stu
     return Page(items=items, next=str(rows[-1].id) if len(rows) == limit else None)
 
 
-@router.get("/studies/{study_id}", dependencies=[READ])
-def get_study(study_id: Id, ctx: Ctx, response: Response) -> StudyView:
+@router.get("/studies/{study_id}", dependencies=[READ, FRESH])
+def get_study(study_id: Id, ctx: Ctx) -> StudyView:
     """A study as it stands. Its ETag begins with its version, which is what `If-Match` compares."""
-    return _tagged(ctx, study_id, response)
+    return _view(ctx, study_id)
 
 
 @router.post("/studies/{study_id}/stop", dependencies=[SUBMIT], responses=CHANGED)
@@ -95,31 +96,40 @@ def resume_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch =
     return _tagged(ctx, study_id, response)
 
 
-@router.get("/studies/{study_id}/leaderboard", dependencies=[READ])
+@router.get("/studies/{study_id}/leaderboard", dependencies=[READ, FRESH])
 def get_leaderboard(study_id: Id, ctx: Ctx, limit: Limit = 50) -> Page[LeaderboardEntry]:
     """Configurations, best first."""
     with ctx.database.read() as session:
         return Page(items=studies.leaderboard(session, studies.get(session, study_id), limit=limit), next=None)
 
 
-@router.get("/studies/{study_id}/trials", dependencies=[READ])
+@router.get("/studies/{study_id}/trials", dependencies=[READ, FRESH])
 def list_trials(
-    study_id: Id, ctx: Ctx, limit: Limit = 100, cursor: Cursor = None, status: TrialStatus | None = None
-) -> Page[TrialRow]:
-    """Trials in the order of their numbers."""
+    study_id: Id,
+    ctx: Ctx,
+    *,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    status: TrialStatus | None = None,
+    since: Since = None,
+) -> ChangesPage[TrialRow]:
+    """Trials in the order of their numbers; with `since` those that changed, in the order of their changes."""
     with ctx.database.read() as session:
-        rows = results.trials(session, study_id, limit=limit, after=cursor, status=status)
-    return Page(items=rows, next=str(rows[-1].number) if len(rows) == limit else None)
+        if since is None:
+            return results.trials(session, study_id, limit=limit, after=cursor, status=status)
+        tick, _, number = since.partition("-")
+        mark = (int(tick), int(number or 2**31))
+        return results.changes(session, study_id, limit=limit, since=mark, status=status)
 
 
-@router.get("/studies/{study_id}/best", dependencies=[READ])
+@router.get("/studies/{study_id}/best", dependencies=[READ, FRESH])
 def get_best(study_id: Id, ctx: Ctx) -> BestView:
     """The winner so far: schedule, metrics, and PyTorch code to use it."""
     with ctx.database.read() as session:
         return results.best(session, study_id)
 
 
-@router.get("/studies/{study_id}/curves", dependencies=[READ])
+@router.get("/studies/{study_id}/curves", dependencies=[READ, FRESH])
 def get_curves(
     study_id: Id,
     ctx: Ctx,
@@ -131,7 +141,7 @@ def get_curves(
         return results.curves(session, study_id, trial_ids=_ids(trials), points=points)
 
 
-@router.get("/studies/{study_id}/range-test", dependencies=[READ])
+@router.get("/studies/{study_id}/range-test", dependencies=[READ, FRESH])
 def get_range_test(study_id: Id, ctx: Ctx) -> RangeTestView:
     """The reading of a range test."""
     with ctx.database.read() as session:

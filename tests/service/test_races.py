@@ -45,8 +45,9 @@ def interleaved(desk: Desk, draw: random.Random, pool: ThreadPoolExecutor) -> li
     started: list[tuple[LeaseRef, Future[bool]]] = []
     statements = 0
 
-    def strike(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+    def strike(*executed: Any) -> None:  # SQLAlchemy's six arguments, of which the third is the statement
         nonlocal statements
+        statement = executed[2]
         if "SET status" in statement or statement.startswith("SELECT trials.id, trials.attempt, trials.lost"):
             statements += 1
             for ref, moment in zip(during, moments, strict=True):

@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from worker.engine.lanes.admission import Admission
 from worker.engine.lanes.stack import UnsuitedError
 from worker.tasks import Classification, Model
 from worker.tasks.digits import DIGITS
+from worker.trunks import TrunkFolder
 
 
 def task(*layers: Callable[[], nn.Module]) -> Classification:
@@ -206,11 +208,13 @@ def test_the_time_of_an_array_is_shared_by_its_lanes() -> None:
     assert times[0] > 0
 
 
-def test_the_engine_is_chosen_by_name_and_lanes_belong_to_lanes() -> None:
+def test_the_engine_is_chosen_by_name_and_lanes_belong_to_lanes(tmp_path: Path) -> None:
     chosen = [engine(name, CPU) for name in ("auto", "tree", "lanes", "solo")]  # type: ignore[arg-type]  # literals
     assert [(one.name, one.capacity) for one in chosen] == [("tree", 64), ("tree", 64), ("lanes", 16), ("solo", 1)]
     with pytest.raises(ValueError, match=r"^lanes: the engine solo trains one trial at a time, got 4$"):
         engine("solo", CPU, lanes=4)
+    with pytest.raises(ValueError, match=r"^keep-trunks: only the engine tree has any, got lanes$"):
+        engine("lanes", CPU, trunks=TrunkFolder(tmp_path, 2**20))
 
 
 def test_initial_weights_are_those_of_the_seed_whatever_was_drawn_before() -> None:

@@ -43,7 +43,7 @@ class Array:
     def __init__(self, first: Member, data: Data, device: torch.device, dtype: torch.dtype) -> None:
         self.rows: list[Row] = []
         self.job, self.stack = first.job, first.stack
-        self._data, self._device, self._dtype = data, device, dtype
+        self._data, self.device, self._dtype = data, device, dtype
         self._spare = -sum(shape.numel() for shape in first.stack.parameters) % ALIGNED
         self._rule = rules.rule(first.job.optimizer)
         self._criterion = criterion(
@@ -60,14 +60,14 @@ class Array:
 
     def fresh(self, member: Member) -> Column:
         """The state before the first update."""
-        parameters = flat(member.weights.parameters, self._spare).to(self._device, self._dtype)
+        parameters = flat(member.weights.parameters, self._spare).to(self.device, self._dtype)
         moments = [torch.zeros_like(parameters) for _ in range(self._rule.moments)]
         if self._rule.layerwise:
             pairs = zip(member.weights.parameters, member.factors, strict=True)
             factors = tuple(torch.full(one.shape, factor, dtype=torch.float64) for one, factor in pairs)
-            moments[-1] = flat(factors, self._spare).to(self._device, self._dtype)
+            moments[-1] = flat(factors, self._spare).to(self.device, self._dtype)
         buffers = [
-            buffer.to(self._device, self._dtype if buffer.is_floating_point() else None)
+            buffer.to(self.device, self._dtype if buffer.is_floating_point() else None)
             for buffer in member.weights.buffers
         ]
         return [parameters, *moments, *buffers]
@@ -86,7 +86,7 @@ class Array:
         if join:
             # The weights of `fresh` are the task's to keep, hence the copy that stacking makes.
             columns = [
-                torch.stack(list(slot)).to(self._device) for slot in zip(*(column for _, column in join), strict=True)
+                torch.stack(list(slot)).to(self.device) for slot in zip(*(column for _, column in join), strict=True)
             ]
             parts = [torch.cat(pair) for pair in zip(parts, columns, strict=True)] if parts else columns
         self._settle(parts)
@@ -146,6 +146,19 @@ class Array:
             sums = {name: sums.get(name, 0) + value.to(self._dtype) for name, value in measured.items()}
         return sums
 
+    @torch.no_grad()
+    def probe(self, column: Column) -> list[Tensor]:
+        """What the model of this column makes of the first examples: outputs, losses and metrics."""
+        first = slice(0, self.job.batch_size)
+        train = Split(self._data.train.inputs[first], self._data.train.targets[first])
+        parameters = _views(column[0].unsqueeze(0), self.stack.parameters, self._spare)
+        buffers = [buffer.unsqueeze(0) for buffer in column[1 + self._rule.moments :]]
+        state = State(parameters, buffers, 1, training=False, draws=NO_DRAWS)
+        outputs = self.stack(shared(train.inputs), state)
+        losses = self._criterion(outputs, train.targets, one_batch=True)
+        metrics = self.job.task.metrics(outputs[0], train.targets)
+        return [outputs, losses, *(metrics[name] for name in sorted(metrics))]
+
     def _update(self, rows: Tensor, numbers: Tensor, draws: Draws, *, one_batch: bool) -> Tensor:
         """One update of every lane; the losses before it, [K], as the criterion gives them."""
         train, lanes = self._data.train, self._lanes
@@ -170,19 +183,15 @@ class Array:
         self._buffers = self._state[1 + moments :]
         self._gradients = torch.empty_like(self._parameters)
         self._blank = self._parameters.new_zeros(self._lanes, self._spare)
-        sizes = [shape.numel() for shape in self.stack.parameters]
-        *parts, _ = torch.split(self._parameters, [*sizes, self._spare], dim=1)
         # Leaves of autograd that are views: an update of the whole is an update of each.
-        self._leaves = [
-            part.view(self._lanes, *shape).detach().requires_grad_()
-            for part, shape in zip(parts, self.stack.parameters, strict=True)
-        ]
+        parts = _views(self._parameters, self.stack.parameters, self._spare)
+        self._leaves = [part.detach().requires_grad_() for part in parts]
 
     def _columns(self, steps: int) -> Tensor:
         """The optimizer's numbers of the next steps, [steps, n, K, 1]."""
         tables = [row.some.numbers[row.step : row.step + steps] for row in self.rows]
         tables += tables[:1] * (LEAST - len(tables))
-        return torch.from_numpy(np.stack(tables, axis=2)).to(self._device, self._dtype).unsqueeze(-1)
+        return torch.from_numpy(np.stack(tables, axis=2)).to(self.device, self._dtype).unsqueeze(-1)
 
     def _batches(self, steps: int) -> Tensor:
         """The examples of the next steps: [steps, B] when all lanes are in the same position, else [steps, K, B]."""
@@ -193,10 +202,16 @@ class Array:
         found: dict[tuple[int, int, int], Tensor] = {}
         for seed, epoch, at in positions:
             if (seed, epoch) not in self._orders:
-                order = epoch_order(seed, epoch, len(self._data.train)).to(self._device)
+                order = epoch_order(seed, epoch, len(self._data.train)).to(self.device)
                 self._orders[seed, epoch] = order
             part = self._orders[seed, epoch][at * size : (at + steps) * size]
             found[seed, epoch, at] = part.view(steps, size)
         if len(found) == 1:
             return found[positions[0]]
         return torch.stack([found[position] for position in positions], dim=1)
+
+
+def _views(parameters: Tensor, shapes: Sequence[torch.Size], spare: int) -> list[Tensor]:
+    """The parameters [K, P] slot by slot, each [K, *shape]."""
+    *parts, _ = torch.split(parameters, [*(shape.numel() for shape in shapes), spare], dim=1)
+    return [part.view(len(parameters), *shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from worker.engine.lanes.affine import affine
 from worker.engine.lanes.flow import Flow, Layer, Layout, State, channels, stacked
 from worker.engine.lanes.layers import Linear
 
@@ -64,8 +65,7 @@ class Patches:
         cut = value.view(*front, channel, high, self.side, wide, self.side)
         patches = cut.movedim((-4, -2), (-5, -4)).reshape(*front, high * wide, -1)
         rows = stacked(Flow(patches, flow.layout), state.lanes).flatten(1, -2)
-        bias = state.parameters[self.bias].unsqueeze(1)
-        out = torch.baddbmm(bias, rows, state.parameters[self.weight])
+        out = affine(rows, state.parameters[self.weight], state.parameters[self.bias])
         return Flow(out.view(state.lanes, -1, high * wide, out.shape[-1]), Layout.STACKED)
 
 

@@ -13,16 +13,22 @@ from worker.engine.job import Job
 from worker.engine.lanes.admission import WAYS, Admission
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.intake import Intake
-from worker.engine.lanes.row import Member, alike, plant
+from worker.engine.lanes.probe import SOLO, Probe
+from worker.engine.lanes.row import Member, alike
 from worker.engine.lanes.shift import Shift
 from worker.engine.lanes.stack import UnsuitedError
+from worker.engine.lanes.trunks import Trunks
 from worker.engine.solo import Solo
-from worker.tasks import resident
+from worker.tasks import Data, resident
 
 logger = logging.getLogger(__name__)
 
 LANES = {"cpu": 16, "cuda": 64}
 """Lanes by default; on a CPU core the state of more leaves the cache."""
+
+
+WORTH_SHARING = 1.25
+"""How much slower than `solo` an update may be in an engine that shares updates."""
 
 
 class Lanes:
@@ -42,19 +48,24 @@ class Lanes:
         lanes: int | None = None,
         dtype: torch.dtype | None = None,
         ways: Sequence[str] = tuple(WAYS),
+        trunks: Trunks | None = None,
+        probing: bool = False,
     ) -> None:
         """`lanes`: how many are trained at once; None leaves it to the device. `dtype` as in `Solo`.
 
-        `ways`: how a model may be batched, in the order in which they are tried.
+        `ways`: how a model may be batched, in the order in which they are tried. `trunks`: where states are kept for
+        jobs that come later; None: nowhere. `probing`: as many lanes, up to `lanes`, as a short trial of each kind of
+        job finds fastest, and `solo` where none pay.
         """
         self.lanes = LANES.get(device.type, LANES["cpu"]) if lanes is None else lanes
         if self.lanes < 1:
             raise ValueError(f"lanes: need at least 1, got {lanes}")
         self.capacity = self.lanes * self.sight
         self.row_steps = 0
-        self.device, self._dtype = device, dtype
+        self.device, self._dtype, self._trunks = device, dtype, trunks
         self._solo = Solo(device, dtype=dtype)
         self._admission = Admission(device, dtype, ways)
+        self._probe = Probe(device, dtype) if probing else None
 
     def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
         intake = Intake(jobs)
@@ -67,8 +78,26 @@ class Lanes:
                 yield from self._solo.run([job], steering)
                 continue
             data = resident(job.task, self.device, self._dtype)
+            lanes = self._width(first, data)
+            if lanes == SOLO < self.lanes:
+                yield from self._solo.run([job], steering)
+                continue
             array = Array(first, data, self.device, self._dtype or torch.float32)
-            yield from self._train(Shift(array, data, steering, lanes=self.lanes), first, intake, steering)
+            shift = Shift(array, data, steering, lanes=lanes, trunks=self._trunks)
+            yield from self._train(shift, first, intake, steering)
+
+    def _width(self, first: Member, data: Data) -> int:
+        """How many lanes jobs like this one get; `SOLO` for none."""
+        if self._probe is None or self.lanes == SOLO:
+            return self.lanes
+        counts = [count for count in (self.lanes // 4, self.lanes // 2, self.lanes) if count > SOLO]
+        found = self._probe.choose(first, data, counts)
+        if found.lanes != SOLO or not self.shares:
+            return found.lanes
+        # What jobs share is seen only once they are lanes, and saves more than this where there is any.
+        tried = {lanes: each for lanes, each in found.seconds.items() if lanes != SOLO}
+        fastest = min(tried, key=tried.__getitem__, default=counts[0])
+        return fastest if tried.get(fastest, 0.0) < WORTH_SHARING * found.seconds[SOLO] else SOLO
 
     def _train(self, shift: Shift, first: Member, intake: Intake, steering: Steering) -> Iterator[Event]:
         """One array from its first job to its last."""
@@ -84,7 +113,7 @@ class Lanes:
             # Jobs are looked at together, for what they share shows only then.
             if shift.room:
                 joining += intake.matching(fit, self.capacity - shift.jobs - len(joining))
-            shift.join(plant(joining, share=self.shares))
+            shift.join(joining, share=self.shares)
             joining = []
             yield from shift.go()
             self.row_steps = before + shift.row_steps

@@ -15,8 +15,7 @@ from worker.engine.lanes.stack import UnsuitedError
 
 
 def linear(module: nn.Linear, draft: Draft) -> layers.Linear:
-    weight = draft.parameter(module.weight, lambda tensor: tensor.t())
-    return layers.Linear(weight, draft.optional(module.bias))
+    return layers.Linear(draft.parameter(module.weight), draft.optional(module.bias))
 
 
 def _flatten(module: nn.Flatten, draft: Draft) -> tuple[Layer, ...]:

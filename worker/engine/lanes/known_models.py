@@ -36,7 +36,7 @@ def _block(module: transformers.Block, draft: Draft) -> tuple[Layer, ...]:
 def _vision_transformer(module: transformers.VisionTransformer, draft: Draft) -> tuple[Layer, ...]:
     embedding = module.embedding
     assert embedding.bias is not None  # a convolution of our own
-    weight = draft.parameter(embedding.weight, lambda tensor: tensor.flatten(1).t())
+    weight = draft.parameter(embedding.weight, lambda tensor: tensor.flatten(1))
     return (
         composites.Patches(weight, draft.parameter(embedding.bias), embedding.kernel_size[0]),
         composites.Positions(draft.parameter(module.position)),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from worker.engine.lanes.affine import affine
 from worker.engine.lanes.flow import Flow, Layout, State, channels, own, stacked
 
 Pair: TypeAlias = int | tuple[int, ...]
@@ -27,18 +28,16 @@ class Flatten:
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """One `baddbmm`; the weight is [K, inputs, outputs], so that its gradient is contiguous."""
+    """One batch of products; the weight is [K, outputs, inputs], as torch has it."""
 
     weight: int
     bias: int | None
 
     def __call__(self, flow: Flow, state: State) -> Flow:
         value = stacked(flow, state.lanes)
-        rows = value.flatten(1, -2)
-        weight = state.parameters[self.weight]
-        bias = None if self.bias is None else state.parameters[self.bias].unsqueeze(1)
-        out = rows.bmm(weight) if bias is None else torch.baddbmm(bias, rows, weight)
-        return Flow(out.view(*value.shape[:-1], -1), Layout.STACKED)
+        bias = None if self.bias is None else state.parameters[self.bias]
+        out = affine(value.flatten(1, -2), state.parameters[self.weight], bias)
+        return Flow(out.reshape(*value.shape[:-1], -1) if value.dim() > 3 else out, Layout.STACKED)
 
 
 @dataclass(frozen=True, slots=True)

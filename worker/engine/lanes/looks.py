@@ -23,9 +23,16 @@ class Looks:
         self._validate(array, data)
         self._test(array, data)
 
-    def done(self, row: Row) -> list[Member]:
-        """Those that have come to their end."""
-        return [member for member in self._due.get(row, []) if member in self._reasons or member.finishes]
+    def close(self, row: Row) -> None:
+        """Those that have come to their end leave, the others go on to their next stops."""
+        due = self._due.get(row, [])
+        row.leave([member for member in due if member in self._reasons or member.finishes])
+        for member in due:
+            member.go_on()
+
+    def sound(self, row: Row) -> bool:
+        """Whether none of its jobs has diverged here."""
+        return not any(member in self._reasons for member in self._due.get(row, []))
 
     def events(self) -> Iterator[Event]:
         told = [(row, member) for row, due in self._due.items() for member in due]
@@ -56,9 +63,10 @@ class Looks:
         finishing = any(member.finishes for row in rows for member in asking[row])
         norms = dict(zip(array.rows, array.norms(), strict=False)) if finishing else {}
         for row, measured in zip(rows, found, strict=True):
+            if row.past is not None:
+                row.past.validations[row.step] = measured
             for member in asking[row]:
-                member.tally.values |= measured
-                reason = divergence.of_values(member.tally.values, row.step)
+                reason = member.measured(measured)
                 if reason is None and member.finishes:
                     reason = divergence.of_parameters(norms[row], row.step)
                 self._note(member, reason)

@@ -5,7 +5,7 @@ A row's whole state is its `step`, the `Tally` of each of its members, and its c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from worker.engine import depth, divergence, dropout, optimizers
 from worker.engine.job import Job
 from worker.engine.lanes import rules
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
-from worker.engine.plan import WEIGHTS, Horizon, derived_seed, make_plan, mask_seed
+from worker.engine.plan import WEIGHTS, Plan, derived_seed, make_plan, mask_seed
 from worker.engine.randomness import RandomStream
 from worker.tasks import Data
 
@@ -41,6 +41,21 @@ class Tally:
     seconds: float = 0.0
 
 
+@dataclass(slots=True, eq=False)
+class Past:
+    """The loss of each update of a row since step 0, and the validation metrics at epochs' ends by step; `marks` are
+    the steps at which its state may be worth keeping, `unkept_s` what computing it has cost since it last was.
+    """
+
+    marks: tuple[int, ...]
+    losses: list[float] = field(default_factory=list)
+    validations: dict[int, dict[str, float]] = field(default_factory=dict)
+    unkept_s: float = 0.0
+
+    def copy(self) -> Past:
+        return Past(self.marks, list(self.losses), dict(self.validations), self.unkept_s)
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class Member:
     """A job on its way. `numbers[step]` is what its update `step` reads, and `factors` are by how much the rate of each
@@ -48,7 +63,7 @@ class Member:
     """
 
     job: Job
-    horizon: Horizon
+    horizon: Plan
     stack: Stack
     weights: Weights
     numbers: NDArray[np.float64]
@@ -56,6 +71,7 @@ class Member:
     mask_seed: int
     stop: int = 0
     tally: Tally = field(default_factory=Tally)
+    begun: bool = False
 
     def __post_init__(self) -> None:
         self.stop = self.horizon.stop_after(0)
@@ -81,6 +97,15 @@ class Member:
         tally.total, tally.count = 0.0, 0
         return divergence.of_loss(mean, tally.first, self.stop)
 
+    def measured(self, values: Mapping[str, float]) -> str | None:
+        """Take in validation metrics at `stop`; how it shows in them when training has diverged."""
+        self.tally.values |= values
+        return divergence.of_values(self.tally.values, self.stop)
+
+    def go_on(self) -> None:
+        """To the next stop."""
+        self.stop = self.horizon.stop_after(self.stop)
+
     @property
     def finishes(self) -> bool:
         """Whether the next stop is the last."""
@@ -94,13 +119,14 @@ class Member:
 @dataclass(slots=True, kw_only=True, eq=False)
 class Row:
     """The part of a trajectory that is node `place` of the tree. `members` are those that are still trained, by their
-    places in the tree; `step` updates have been made.
+    places in the tree; `step` updates have been made. `past`: what was measured since step 0, where that is kept.
     """
 
     tree: Tree
     place: int
     members: dict[int, Member]
     step: int = 0
+    past: Past | None = None
 
     @property
     def node(self) -> Node:
@@ -119,8 +145,10 @@ class Row:
 
     @property
     def stop(self) -> int:
-        """The step after which a member has something to report, or members part."""
-        return min(self.node.stop, *(member.stop for member in self.members.values()))
+        """The step after which a member has something to report, members part, or a trunk may be worth keeping."""
+        marks = () if self.past is None else self.past.marks
+        mark = next((mark for mark in marks if mark > self.step), self.node.stop)
+        return min(self.node.stop, mark, *(member.stop for member in self.members.values()))
 
     @property
     def remaining(self) -> int:
@@ -135,17 +163,19 @@ class Row:
         for member in self.members.values():
             member.take(self.step, losses)
         self.step += len(losses)
+        if self.past is not None:
+            self.past.losses.extend(losses)
 
     def charge(self, seconds: float) -> None:
         """The time of what members share is split over them."""
         for member in self.members.values():
             member.tally.seconds += seconds / len(self.members)
+        if self.past is not None:
+            self.past.unkept_s += seconds
 
     def leave(self, gone: Sequence[Member]) -> None:
-        """These are trained no further; the others go on to their next stops."""
+        """These are trained no further."""
         self.members = {number: member for number, member in self.members.items() if member not in gone}
-        for member in self.due():
-            member.stop = member.horizon.stop_after(self.step)
 
     def heirs(self) -> list[Row]:
         """The rows that carry it on: itself, or where members part one for each branch that has members left."""
@@ -155,12 +185,18 @@ class Row:
             (place, {number: self.members[number] for number in node.members if number in self.members})
             for place, node in ((place, self.tree.nodes[place]) for place in self.node.branches)
         ]
-        return [Row(tree=self.tree, place=place, members=part, step=self.step) for place, part in parts if part]
+        return [
+            Row(tree=self.tree, place=place, members=part, step=self.step, past=self.past and self.past.copy())
+            for place, part in parts
+            if part
+        ]
 
 
-def plant(members: Sequence[Member], *, share: bool) -> list[Row]:
-    """The rows from which these jobs are reached; with `share` jobs that begin alike begin as one."""
-    keys: list[Hashable] = [_everything_else(member.job) if share else number for number, member in enumerate(members)]
+def plant(members: Sequence[Member], origins: Sequence[Hashable] | None) -> list[Row]:
+    """The rows from which these jobs are reached. Jobs of equal origin that begin alike begin as one; None: nobody."""
+    keys: list[Hashable] = list(range(len(members)))
+    if origins is not None:
+        keys = [(origin, everything_else(member.job)) for origin, member in zip(origins, members, strict=True)]
     tree = grow([member.numbers for member in members], keys)
     return [
         Row(tree=tree, place=place, members={number: members[number] for number in tree.nodes[place].members})
@@ -172,10 +208,16 @@ TOLD_BY_THE_TABLE = {"id", "schedule", "optimizer", "epochs", "steps", "report_e
 """Fields of a job that do not show in its updates beyond the numbers they read."""
 
 
-def _everything_else(job: Job) -> Hashable:
+def everything_else(job: Job) -> tuple[Hashable, ...]:
     """What jobs must have in common, their tables apart, to make the same updates."""
-    rest = tuple(getattr(job, one.name) for one in fields(job) if one.name not in TOLD_BY_THE_TABLE)
-    return updates.kind(job.optimizer), mask_seed(job), rest
+    return (*told(job), job.task, job.resume)
+
+
+def told(job: Job) -> tuple[Hashable, ...]:
+    """The same in plain values, which are equal in every process; the task by its name."""
+    unsaid = TOLD_BY_THE_TABLE | {"task", "resume"}
+    rest = tuple((one.name, getattr(job, one.name)) for one in fields(job) if one.name not in unsaid)
+    return job.task.key, updates.kind(job.optimizer), mask_seed(job), rest
 
 
 def alike(one: Job, other: Job) -> bool:

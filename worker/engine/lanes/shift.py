@@ -12,14 +12,15 @@ from worker.engine.errors import describe
 from worker.engine.events import Dropped, Event, Failed, Started
 from worker.engine.lanes.array import Array, Column
 from worker.engine.lanes.looks import Looks
-from worker.engine.lanes.row import Row
+from worker.engine.lanes.row import Member, Row, plant
+from worker.engine.lanes.trunks import Nursery, Trunks, replay
 from worker.tasks import Data
 
 logger = logging.getLogger(__name__)
 
 
 class Waiting(NamedTuple):
-    """A row without a lane, and its state: a column, the row from which it forks, or None before its first update."""
+    """A row without a lane, and its state: a column, the row from which it forks, or None: it begins anew."""
 
     row: Row
     state: Column | Row | None
@@ -30,7 +31,10 @@ class Shift:
     most updates to make goes first: the trunks, and then all their branches abreast.
     """
 
-    def __init__(self, array: Array, data: Data, steering: Steering, *, lanes: int) -> None:
+    def __init__(
+        self, array: Array, data: Data, steering: Steering, *, lanes: int, trunks: Trunks | None = None
+    ) -> None:
+        self._nursery = None if trunks is None else Nursery(trunks, array, data)
         self.array, self._data, self._steering, self._lanes = array, data, steering, lanes
         self._waiting: list[Waiting] = []
         self.row_steps = 0
@@ -51,18 +55,24 @@ class Shift:
         """How many are at hand."""
         return sum(len(row.members) for row in self._rows)
 
-    def join(self, rows: list[Row]) -> None:
-        """Rows before their first update."""
-        self._waiting += [Waiting(row, None) for row in rows]
+    def join(self, members: list[Member], *, share: bool) -> None:
+        """Jobs from their beginning, or from a trunk that is kept; with `share` those alike are trained as one."""
+        nursery = self._nursery
+        found = {member: trunk for member in members if nursery and (trunk := nursery.find(member)) is not None}
+        # Who begins from another trunk, or from none, has another beginning.
+        begins = [member.numbers[: found[member].step].tobytes() if member in found else b"" for member in members]
+        for row in plant(members, begins if share else None):
+            state = nursery.begin(row, found.get(row.some)) if nursery else None
+            self._waiting.append(Waiting(row, state))
 
     def go(self) -> Iterator[Event]:
         """Train up to the next stop of any row."""
         yield from [event for row, _ in self._waiting for event in self._drop(row)]
         self._waiting = [one for one in self._waiting if one.row.members]
         seated = self._seat()
-        for row, state in seated:
-            if state is None:
-                yield from _started(row)
+        for row, _ in seated:
+            yield from _begun(row)
+        seated = [one for one in seated if one.row.members]
         try:
             events = self._round(seated)
         except Exception as error:  # all rows share the computation that raised, and the engine goes on
@@ -103,7 +113,9 @@ class Shift:
             row.charge(share)
         events = list(looks.events())
         for row in array.rows:
-            row.leave(looks.done(row))
+            if self._nursery is not None and looks.sound(row):
+                self._nursery.keep(row)
+            looks.close(row)
             events += self._drop(row)
         self._succeed()
         return events
@@ -125,13 +137,15 @@ class Shift:
         return [Dropped(member.job.id, row.step, member.tally.seconds) for member in gone]
 
 
-def _started(row: Row) -> list[Event]:
-    """A job that shares its first update is the tree's, whatever comes later: those that share any share that one."""
-    engine = "tree" if len(row.node.members) > 1 else "lanes"
-    members = row.members.values()
-    return [
-        Started(member.job.id, member.horizon.total_steps, member.horizon.steps_per_epoch, engine) for member in members
-    ]
+def _begun(row: Row) -> Iterator[Event]:
+    """Jobs in their first lane, and what they say of a trunk's past. Who shares any update shares the first."""
+    new = [member for member in row.members.values() if not member.begun]
+    engine = "tree" if len(row.node.members) > 1 or row.step else "lanes"
+    for member in new:
+        member.begun = True
+        yield Started(member.job.id, member.horizon.total_steps, member.horizon.steps_per_epoch, engine)
+    if new and row.past is not None:
+        yield from replay(row)
 
 
 def _failed(rows: list[Row], error: Exception) -> list[Event]:

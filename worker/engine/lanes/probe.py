@@ -1,0 +1,121 @@
+"""How many trials of a kind to train at once: tried out for a moment, so that lanes are never slower than `solo`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from schedules import updates
+from worker.engine.engine import Steering
+from worker.engine.lanes.array import Array
+from worker.engine.lanes.row import Member, Tally, plant
+from worker.engine.training import Training
+from worker.tasks import Data
+
+logger = logging.getLogger(__name__)
+
+BUDGET_S, SHARE = 0.8, 0.01
+"""Seconds that a probe may take, or, if that is more, what part of the training under `solo` of as many trials as there
+are lanes at most.
+"""
+
+LEAST_UPDATES, MOST_UPDATES = 2, 12
+"""Of one way; the first is not counted."""
+
+CLEAR = 0.97
+"""More lanes are taken when they bring a trial's update to this part of the time or below."""
+
+SOLO = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`seconds` per trial and update for each number of lanes tried, `SOLO` being the engine `solo`."""
+
+    lanes: int
+    seconds: Mapping[int, float]
+
+
+def fastest(seconds: Mapping[int, float]) -> int:
+    """The number of lanes to take by the seconds of each, fewest lanes first."""
+    best = SOLO
+    for lanes, each in seconds.items():
+        if each < CLEAR * seconds[best]:
+            best = lanes
+    return best
+
+
+class Probe:
+    """Remembers by task, batch size and kind of optimizer what it has found on this device."""
+
+    def __init__(self, device: torch.device, dtype: torch.dtype | None) -> None:
+        self._device, self._dtype = device, dtype
+        self._found: dict[Hashable, Choice] = {}
+
+    def choose(self, first: Member, data: Data, candidates: Sequence[int]) -> Choice:
+        """How many lanes jobs like this one should have. Where there is nothing to measure, the most."""
+        job = first.job
+        key = job.task, job.batch_size, updates.kind(job.optimizer), tuple(candidates)
+        if key not in self._found:
+            start = time.perf_counter()
+            self._found[key] = self._tried(first, data, candidates)
+            found = self._found[key]
+            told = ", ".join(f"{1e6 * value:.0f} us in {lanes}" for lanes, value in found.seconds.items())
+            logger.info(
+                "%s, batches of %d: %s, as an update of a trial takes %s; tried out in %.2f s",
+                job.task.key,
+                job.batch_size,
+                "one trial at a time" if found.lanes == SOLO else f"{found.lanes} lanes",
+                told or "too few updates to measure",
+                time.perf_counter() - start,
+            )
+        return self._found[key]
+
+    def _tried(self, first: Member, data: Data, candidates: Sequence[int]) -> Choice:
+        if first.horizon.total_steps < LEAST_UPDATES:
+            return Choice(max(candidates), {})
+        start = time.perf_counter()
+        alone = self._solo(first)
+        found = {SOLO: alone}
+        budget = max(BUDGET_S, SHARE * max(candidates) * alone * first.horizon.total_steps)
+        for lanes in sorted(candidates):
+            each = min(found.values())
+            if time.perf_counter() - start + LEAST_UPDATES * lanes * each > budget:
+                logger.info("%d lanes of %s are not tried: it would take too long", lanes, first.job.task.key)
+                break
+            found[lanes] = self._array(first, data, lanes) / lanes
+        return Choice(fastest(found), found)
+
+    def _solo(self, first: Member) -> float:
+        training = Training(first.job, self._device, Steering(), dtype=self._dtype)
+        return self._timed(lambda: training.advance(training.step + 1), first.horizon.total_steps)
+
+    def _array(self, first: Member, data: Data, lanes: int) -> float:
+        array = Array(first, data, self._device, self._dtype or torch.float32)
+        rows = plant([replace(first, tally=Tally()) for _ in range(lanes)], None)
+        array.arrange([], [(row, array.fresh(row.some)) for row in rows])
+
+        def update() -> None:
+            asked = iter((True, False))
+            array.advance(lambda: next(asked))
+            for row in rows:
+                row.leave([])
+
+        return self._timed(update, first.horizon.total_steps)
+
+    def _timed(self, update: Callable[[], object], most: int) -> float:
+        """Seconds of the fastest update; somebody else's load only ever makes one slower."""
+        seconds: list[float] = []
+        while len(seconds) < min(MOST_UPDATES, most):
+            start = time.perf_counter()
+            update()
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+            seconds.append(time.perf_counter() - start)
+            if len(seconds) >= LEAST_UPDATES and sum(seconds) > BUDGET_S / 8:
+                break
+        return min(seconds[1:])
