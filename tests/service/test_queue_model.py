@@ -73,6 +73,7 @@ class Queue(RuleBasedStateMachine):
         limits = {"max_lost": MAX_LOST, "max_retries": MAX_RETRIES}
         self.study = self.desk.create(cells=CELLS, limits=limits)
         self.clock, self.stopped = 0.0, False
+        self.counts: dict[str, int] = {}
         self.trials = {number: Modelled() for number in range(1, CELLS + 1)}
 
     def teardown(self) -> None:
@@ -93,19 +94,23 @@ class Queue(RuleBasedStateMachine):
 
     @rule(target=leases, ref=leases)
     def claim_again(self, ref: LeaseRef) -> Any:
-        return self._claim(ref.token, 1)
+        return self._claim(ref.token, self.counts[ref.token])
 
     def _claim(self, mine: str, count: int) -> Any:
-        held = [trial for trial, model in self.trials.items() if (model.status, model.token) == ("leased", mine)]
-        free = [trial for trial, model in self.trials.items() if model.status == "queued"]
-        for trial in held or free[:count]:
+        """A token stands for one claim: sent again, it leases nothing new."""
+        if mine in self.counts:
+            given = [trial for trial, model in self.trials.items() if (model.status, model.token) == ("leased", mine)]
+        else:
+            given = [trial for trial, model in self.trials.items() if model.status == "queued"][:count]
+        for trial in given:
             model = self.trials[trial]
-            model.attempt += not held
+            model.attempt += mine not in self.counts
             model.status, model.token, model.expires = "leased", mine, self.clock + TTL_S
         got = {lease.trial.id: lease.attempt for lease in self.desk.claim(count=count, claim_token=mine)}
-        assert got == {trial: self.trials[trial].attempt for trial in held or free[:count]}
-        refs = [LeaseRef(trial_id=trial, attempt=attempt, token=mine) for trial, attempt in got.items()]
-        return multiple(*refs)
+        assert got == {trial: self.trials[trial].attempt for trial in given}
+        if given:
+            self.counts[mine] = count
+        return multiple(*(LeaseRef(trial_id=trial, attempt=attempt, token=mine) for trial, attempt in got.items()))
 
     @rule(ref=leases)
     def heartbeat(self, ref: LeaseRef) -> None:
