@@ -12,7 +12,7 @@ from contract.errors import Problem
 from service import migrate, problems
 from service.access import gate, tokens
 from service.access.gatekeeper import Gatekeeper
-from service.api import access, artifacts, health, leases, schedules, studies, trials
+from service.api import access, artifacts, health, leases, schedules, studies, trials, webhooks
 from service.api.context import Context
 from service.artifact_store import ArtifactStore, open_store
 from service.dashboard_routes import install as install_dashboard
@@ -22,6 +22,8 @@ from service.guard import Guard
 from service.planner import Planner
 from service.settings import Settings
 from service.version import VERSION
+from service.webhooks.courier import Courier
+from service.webhooks.sender import Sender
 from service.writer import Writer
 
 PREFIX = "/api/v1"
@@ -53,8 +55,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(ETagMiddleware)
     app.add_middleware(Guard, hosts=settings.hosts)
     # Tried in order, the busiest first.
-    for router in (leases.router, studies.router, trials.router, artifacts.router, schedules.router, access.router):
-        app.include_router(router, prefix=PREFIX, responses=_ERRORS)
+    for module in (leases, studies, trials, artifacts, schedules, access, webhooks):
+        app.include_router(module.router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)
     gate.check(app)
@@ -64,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _opened(settings: Settings) -> Database:
     database = Database(settings)
     try:
+        database.hold()
         migrate.upgrade(database)
     except BaseException:
         database.close()
@@ -77,10 +80,15 @@ def _lifespan(
     @asynccontextmanager
     async def _run(app: FastAPI) -> AsyncIterator[None]:
         planner, writer = Planner(database, settings, store), Writer(database)
+        courier = Courier(database, Sender()) if settings.webhooks else None
         app.state.context = Context(database, writer, planner, settings, store)
         await run_in_threadpool(planner.start)
         writer.start()
+        if courier is not None:
+            courier.start()
         yield
+        if courier is not None:
+            await run_in_threadpool(courier.close)
         await run_in_threadpool(writer.close)
         await run_in_threadpool(planner.close)
         database.close()

@@ -19,7 +19,7 @@ from contract.artifacts import CHECKPOINT, ArtifactView
 from contract.leases import LeaseRef
 from service.artifact_store import ArtifactStore
 from service.database import Database
-from service.errors import InvalidRequest, LeaseLost, NotFound, TooLarge
+from service.errors import InvalidRequest, LeaseLost, NotFound, QuotaExceeded, TooLarge
 from service.models import Artifact, Trial
 from service.moves import holds, renew
 from service.settings import Settings
@@ -79,7 +79,7 @@ def admit(session: Session, ref: LeaseRef, name: str, *, size: int, settings: Se
     others = others.where(or_(Artifact.trial_id != ref.trial_id, Artifact.name != name))
     kept = session.scalar(others) or 0
     if kept + size > settings.artifact_quota:
-        raise TooLarge(
+        raise QuotaExceeded(
             f"study {study_id} keeps {kept} bytes of artifacts and may keep {settings.artifact_quota}; "
             f"{size} more are too many"
         )

@@ -40,6 +40,9 @@ AuthOption = Annotated[
         "service, or when a token was ever created.",
     ),
 ]
+WebhooksOption = Annotated[
+    bool, typer.Option("--webhooks", envvar="SWITCHBACK_WEBHOOKS", help="Tell webhooks of studies that end.")
+]
 ArtifactsOption = Annotated[
     str | None,
     typer.Option(
@@ -60,6 +63,7 @@ def serve(
     sweep: SweepOption = 5.0,
     auth: AuthOption = "auto",
     artifacts: ArtifactsOption = None,
+    webhooks: WebhooksOption = False,
     log_level: LogOption = "info",
 ) -> None:
     """Run the service: HTTP API and dashboard. The database is created, or brought up to date, first.
@@ -74,7 +78,13 @@ def serve(
         auth = "tokens"
     hosts = (*LOOPBACK, *(allow_host or ()))
     settings = _settings(
-        database=database, lease_ttl_s=lease_ttl, sweep_s=sweep, hosts=hosts, auth=auth, artifacts=artifacts
+        database=database,
+        lease_ttl_s=lease_ttl,
+        sweep_s=sweep,
+        hosts=hosts,
+        auth=auth,
+        artifacts=artifacts,
+        webhooks=webhooks,
     )
     with _listening(host, port) as listener:
         _serve(settings, listener, log_level)

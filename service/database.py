@@ -18,7 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.orm.util import LoaderCriteriaOption
 
-from service import ticks
+from service import sqlite_file, ticks
 from service.errors import Overloaded
 from service.settings import Settings
 from service.turns import Turns
@@ -87,6 +87,7 @@ class Database:
             )
             self.reader = self.writer
         self.criteria: Criteria = ()
+        self._hold: sqlite_file.FileHold | None = None
 
     def within(self, criteria: Criteria) -> Self:
         """The same database, seen through criteria that every statement must fulfil; see `service.access.scope`."""
@@ -138,10 +139,21 @@ class Database:
     def _session(self, engine: Engine) -> Session:
         return restrict(Session(engine, expire_on_commit=False), self.criteria)
 
+    def hold(self) -> None:
+        """Be the one process that serves a SQLite file, until closed; on PostgreSQL there is nothing to hold."""
+        path = sqlite_file.path_of(self.url)
+        if path is None:
+            return
+        self._hold = sqlite_file.FileHold(path)
+        if (warning := sqlite_file.unsound()) is not None:
+            log.warning(warning)
+
     def close(self) -> None:
         """Give the connections back."""
         self.reader.dispose()
         self.writer.dispose()
+        if self._hold is not None:
+            self._hold.release()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ ServiceError
 ├── InFlight         409  the same request is being worked on; ask again
 ├── Changed          412  the object is not the version the request was made for
 ├── NoResultYet      409  nothing has finished yet
-├── TooLarge         413  a file, or what its study keeps, would be past its limit
+├── TooLarge         413  a file is past its limit
 └── Overloaded       503  the database did not answer in time; try again
 
 StartupError is not an answer: it ends `switchback serve` with its message.
@@ -153,7 +153,7 @@ class NoResultYet(ServiceError):
 
 
 class TooLarge(ServiceError):
-    """A file, or what its study keeps, would be past its limit."""
+    """A file is past its limit."""
 
     status, code, title = 413, "body-too-large", "Too large"
 

@@ -9,6 +9,7 @@ from sqlalchemy import Row, bindparam, select
 from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT, ArtifactView
+from contract.errors import FieldError
 from contract.leases import ClaimRequest, Lease
 from contract.studies import CreateStudy
 from contract.tasks import task_with
@@ -16,24 +17,40 @@ from contract.trials import TrialSpec
 from schedules import from_dict
 from service import artifacts
 from service.definitions import definitions
+from service.errors import InvalidRequest
 from service.models import Artifact
-from service.moves import SPEC, TRIALS, hashed
+from service.moves import ATTEMPTS, SPEC, TRIALS, hashed
 
-_HELD_BY = (
+_CLAIMED_BY = (
+    select(ATTEMPTS.c.trial_id, ATTEMPTS.c.worker_id, TRIALS.c.task_key)
+    .join(TRIALS)
+    .where(ATTEMPTS.c.token_hash == bindparam("p_token"))
+)
+_HELD = (
     select(*SPEC)
     .where(
+        TRIALS.c.id.in_(bindparam("p_trials", expanding=True)),
         TRIALS.c.status == "leased",
         TRIALS.c.token_hash == bindparam("p_token"),
-        TRIALS.c.worker_id == bindparam("p_worker"),
     )
     .order_by(TRIALS.c.id)
 )
 
 
-def held_by(session: Session, request: ClaimRequest) -> list[Row[Any]]:
-    """The trials that this very claim has leased before."""
-    given = {"p_token": hashed(request.token), "p_worker": request.worker.id}
-    return list(session.connection().execute(_HELD_BY, given))
+def claimed_before(session: Session, request: ClaimRequest) -> list[Row[Any]] | None:
+    """The trials this very claim has leased before and still holds; None when its token is new.
+
+    A token stands for one claim, for good: what it leased may have ended since, and it leases nothing else.
+    """
+    given = {"p_token": hashed(request.token)}
+    before = session.connection().execute(_CLAIMED_BY, given).all()
+    if not before:
+        return None
+    own = {(row.worker_id, row.task_key in request.worker.tasks) for row in before} == {(request.worker.id, True)}
+    if not own or len(before) > request.max_trials:
+        broken = FieldError(field="token", rule="must be a fresh one for another claim", value=None)
+        raise InvalidRequest(f"token: {broken.rule}; this one has claimed {len(before)} trials before", [broken])
+    return list(session.connection().execute(_HELD, given | {"p_trials": [row.trial_id for row in before]}))
 
 
 def leases_of(session: Session, rows: Sequence[Row[Any]], ttl_s: float) -> list[Lease]:

@@ -12,6 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from service.database import Database
 from service.errors import StartupError
@@ -32,6 +33,19 @@ def revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+def revisions() -> list[str]:
+    """The revisions this version knows, the first one first."""
+    script = ScriptDirectory.from_config(configuration())
+    return [found.revision for found in script.walk_revisions()][::-1]
+
+
+@contextmanager
+def readable(database: Database) -> Iterator[Session | None]:
+    """A session over a database that may be empty; None then."""
+    with database.read() as session:
+        yield None if revision(session.connection()) is None else session
+
+
 @contextmanager
 def opened(settings: Settings) -> Iterator[Database]:
     """The database at this version's schema, closed afterwards."""
@@ -49,10 +63,8 @@ def upgrade(database: Database) -> None:
     try:
         with database.writer.begin() as connection:
             config = configuration(connection)
-            script = ScriptDirectory.from_config(config)
             current = revision(connection)
-            known = {found.revision for found in script.walk_revisions()}
-            if current is not None and current not in known:
+            if current is not None and current not in revisions():
                 raise StartupError(
                     f"database {shown} is at schema revision {current}, which this version does not know: a newer "
                     "Switchback has written it. Upgrade Switchback, or restore the backup taken before that upgrade."

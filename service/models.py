@@ -75,7 +75,6 @@ class Trial(Base):
         Index("ix_trials_queued", "task_key", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index("ix_trials_fusion", "fusion_key", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index("ix_trials_leased", "lease_expires_at", sqlite_where=_LEASED, postgresql_where=_LEASED),
-        Index("ix_trials_token", "token_hash", sqlite_where=_LEASED, postgresql_where=_LEASED),
         # What the pages of a study read, each answered from the index alone.
         Index("ix_trials_tally", "study_id", "status", "device_seconds"),
         Index("ix_trials_changed", "study_id", "changed", "number"),
@@ -137,6 +136,7 @@ class Attempt(Base):
             sqlite_where=text("outcome = 'active'"),
             postgresql_where=text("outcome = 'active'"),
         ),
+        Index("ix_attempts_token", "token_hash"),
     )
 
     trial_id: Mapped[int] = mapped_column(ForeignKey("trials.id", ondelete="CASCADE"), primary_key=True)

@@ -29,7 +29,7 @@ from contract.trials import AttemptOutcome, TrialStatus
 from service.database import DIALECTS, dialect
 from service.definitions import parsed
 from service.errors import LeaseLost
-from service.handout import held_by, leases_of
+from service.handout import claimed_before, leases_of
 from service.lifecycle import Move
 from service.models import Attempt, Point, Pulse, Study, Trial, table
 from service.moves import (
@@ -67,14 +67,15 @@ _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge"
 def claim(
     session: Session, request: ClaimRequest, *, now: datetime, ttl_s: float, access: int | None = None
 ) -> list[Lease]:
-    """Lease up to `max_trials` trials. The same token again returns the leases it holds: a lost answer is no loss.
+    """Lease up to `max_trials` trials. The same claim again returns the leases it holds: a lost answer is no loss.
 
+    For another worker, other tasks or fewer trials its token is refused: a token never leases a second time.
     `access` is the id of the access token the worker came with.
     """
     see_worker(session, request.worker, now=now, access=access)
     expires = now + timedelta(seconds=ttl_s)
-    held = held_by(session, request)
-    if held:
+    held = claimed_before(session, request)
+    if held is not None:
         renew(
             session,
             [LeaseRef(trial_id=row.id, attempt=row.attempt, token=request.token) for row in held],
@@ -180,9 +181,7 @@ def sweep(session: Session, *, now: datetime) -> int:
         name: Move = "abandon" if status != "running" else "lose" if lost < limit else "give_up"
         reason = "the lease expired: the worker was not heard of in time"
         if name == "give_up":
-            reason = (
-                f"lost {lost + 1} workers in a row (limits.max_lost: {limit}); the last {reason.removeprefix('the ')}"
-            )
+            reason = f"lost {lost + 1} workers (limits.max_lost: {limit}); the last {reason.removeprefix('the ')}"
         guard = (Trial.id == trial_id) & (Trial.attempt == attempt) & (Trial.lease_expires_at < now)
         count += len(move(session, name, guard, now=now, reason=reason, lost=Trial.lost + 1))
     return count

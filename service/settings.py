@@ -21,8 +21,9 @@ class Settings:
     `hosts` are the names the service may be called by. `auth`: whether requests need an access token; `auto` when the
     database has ever had one. `artifacts` is a folder, or a URL such as `s3://bucket/prefix`; by default a folder
     beside the SQLite file, or `switchback.artifacts` where the service was started. A single artifact has at most
-    `artifact_bytes`, those of a study together `artifact_quota`. `token_rate`: requests a second of one token, twice as
-    many in a burst. A project has at most `live_studies` running, and starts none while `queued_trials` of it wait.
+    `artifact_bytes`, those of a study together `artifact_quota`. `webhooks`: whether they are sent. `token_rate`:
+    requests a second of one token, twice as many in a burst. A project has at most `live_studies` running, and starts
+    none while `queued_trials` of it wait.
     """
 
     database: str = DEFAULT_DATABASE
@@ -34,6 +35,7 @@ class Settings:
     artifact_bytes: int = 2 * 2**30
     artifact_quota: int = 100 * 2**30
     auth: Auth = "auto"
+    webhooks: bool = False
     token_rate: float = 1_000.0
     live_studies: int = 1_000
     queued_trials: int = 100_000

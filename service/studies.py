@@ -23,6 +23,7 @@ from service.models import Study, Trial, Worker
 from service.queue import cancel_queued
 from service.search import strategy_for
 from service.search.strategy import Proposal, SpaceError
+from service.webhooks import outbox
 
 TASKS_SHOWN = 8
 
@@ -136,12 +137,16 @@ def _must_run(study: Study) -> None:
 
 
 def finish(session: Session, study_id: int, status: StudyStatus, reason: str | None, *, now: datetime) -> None:
-    """End a study that is still running."""
-    session.execute(
+    """End a study that is still running, and leave word for the webhooks of its project."""
+    ended = session.execute(
         update(Study)
         .where(Study.id == study_id, Study.status == "running")
         .values(status=status, reason=reason, finished_at=now, paused_at=None, version=Study.version + 1)
+        .returning(Study.project, Study.name)
+        .execution_options(synchronize_session=False)
     )
+    for project, name in ended:
+        outbox.study_ended(session, study_id, project, name, status=status, reason=reason, now=now)
 
 
 def get(session: Session, study_id: int) -> Study:

@@ -38,6 +38,8 @@ COMMANDS = {
     "artifacts": Entry("client.cli.artifacts:artifacts", "List the files of a trial, or fetch one."),
     "up": Entry("service.commands:up", "Run everything on this machine: service, dashboard and workers.", "service"),
     "serve": Entry("service.commands:serve", "Run the service and its dashboard.", "service"),
+    "backup": Entry("service.backup_commands:backup", "Write a backup of the service's database and files.", "service"),
+    "restore": Entry("service.backup_commands:restore", "Put a backup in the place of the database.", "service"),
     "worker": Entry("worker.commands:worker", "Train trials on this machine.", "worker"),
     "token": Entry("service.token_commands:app", "Create, list and revoke access tokens of a service.", "service"),
     "check-task": Entry(

@@ -20,7 +20,7 @@ from service import artifacts
 from service.access.gate import READ, WORK, GatedRoute
 from service.api.context import Context, Ctx, Id
 from service.artifact_store import CHUNK
-from service.errors import InvalidRequest, LeaseLost, NotFound, TooLarge
+from service.errors import InvalidRequest, LeaseLost, NotFound, QuotaExceeded, TooLarge
 from service.models import Artifact
 
 router = APIRouter(tags=["artifacts"], route_class=GatedRoute)
@@ -166,7 +166,7 @@ def _store(ctx: Context, ref: LeaseRef, name: str, upload: artifacts.Upload, ste
             now = ctx.database.now(session)
             expires = now + timedelta(seconds=ctx.settings.lease_ttl_s)
             stored, superseded = artifacts.record(session, ref, name, upload, step=step, now=now, expires=expires)
-    except (LeaseLost, TooLarge):
+    except (LeaseLost, TooLarge, QuotaExceeded):
         upload.discard()
         raise
     if superseded is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from desk import TTL_S, Desk, token
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 from contract.leases import Failure, HeartbeatRequest, LeaseRef, Point, Release, TrialReport
 from service import models, queue, studies
 from service.artifact_store import open_store
-from service.errors import LeaseLost
+from service.errors import InvalidRequest, LeaseLost
 from service.planner import Planner
 from service.settings import Settings
 
@@ -64,6 +65,33 @@ def test_the_same_claim_sent_again_returns_the_same_leases(desk: Desk) -> None:
     lost = token()
     first, again = desk.claim(count=2, claim_token=lost), desk.claim(count=2, claim_token=lost)
     assert first == again
+    assert desk.statuses().count("leased") == 2
+
+
+def test_a_claim_that_arrives_once_more_after_its_trials_have_ended_leases_nothing(desk: Desk) -> None:
+    desk.create(cells=3)
+    used = token()
+    desk.complete(desk.ref(desk.claim(claim_token=used)[0]))
+    assert desk.claim(claim_token=used) == []
+    assert desk.statuses() == ["complete", "queued", "queued"]
+
+
+@pytest.mark.parametrize("other", [{"name": "worker-b"}, {"count": 1}])
+def test_another_claim_with_a_token_that_was_used_is_refused(desk: Desk, other: dict[str, Any]) -> None:
+    desk.create(cells=4)
+    used = token()
+    desk.claim(count=2, claim_token=used)
+    with pytest.raises(InvalidRequest, match="token: must be a fresh one"):
+        desk.claim(**({"count": 2} | other), claim_token=used)
+    assert desk.statuses().count("leased") == 2
+
+
+def test_hundreds_of_copies_of_one_claim_lease_once(desk: Desk) -> None:
+    desk.create(cells=8)
+    used = token()
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda _: desk.claim(count=2, claim_token=used), range(300)))
+    assert {tuple(lease.trial.id for lease in leases) for leases in claims} == {(1, 2)}
     assert desk.statuses().count("leased") == 2
 
 

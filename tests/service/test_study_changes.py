@@ -40,7 +40,7 @@ def resume(desk: Desk, study_id: int) -> None:
         studies.resume(session, study_id)
 
 
-def test_a_thousand_requests_with_one_key_make_one_study(desk: Desk) -> None:
+def test_hundreds_of_requests_with_one_key_make_one_study(desk: Desk) -> None:
     body, key = definition(cells=1), secrets.token_urlsafe(16)
 
     def ask(_: int) -> int | None:
@@ -55,7 +55,7 @@ def test_a_thousand_requests_with_one_key_make_one_study(desk: Desk) -> None:
                 return None
 
     with ThreadPoolExecutor(8) as pool:
-        answers = set(pool.map(ask, range(1_000)))
+        answers = set(pool.map(ask, range(400)))
     assert answers - {None} == {1}
     with desk.database.read() as session:
         assert session.scalar(select(func.count()).select_from(Study)) == 1

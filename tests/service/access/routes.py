@@ -104,6 +104,14 @@ def own_origin(town: Town, project: str) -> dict[str, Any]:
     return {"headers": {"Origin": "http://localhost"}}
 
 
+def new_webhook(town: Town, project: str) -> dict[str, Any]:
+    return {"json": {"project": project, "url": "https://hooks.example/in"}}
+
+
+def webhook(town: Town, project: str) -> dict[str, Any]:
+    return {"webhook_id": town.webhook(project)}
+
+
 @dataclass(frozen=True)
 class Route:
     """`own`, `foreign`: the status for those with the right. A foreign lease is as lost as one that never was."""
@@ -144,6 +152,10 @@ ROUTES: dict[tuple[str, str], Route] = {
     ("GET", f"{V1}/session"): Route("read"),
     ("DELETE", f"{V1}/session"): Route("public", own_origin, 204, 204),
     ("GET", f"{V1}/audit"): Route("admin"),
+    ("POST", f"{V1}/webhooks"): Route("admin", new_webhook, 201, 404),
+    ("GET", f"{V1}/webhooks"): Route("admin"),
+    ("DELETE", f"{V1}/webhooks/{{webhook_id}}"): Route("admin", webhook, 204, 404),
+    ("GET", f"{V1}/webhooks/{{webhook_id}}/deliveries"): Route("admin", webhook, 200, 404),
     ("POST", f"{V1}/leases/claim"): Route("work", claim),
     ("POST", f"{V1}/leases/heartbeat"): Route("work", heartbeat),
     ("POST", f"{V1}/leases/report"): Route("work", report, 200, 409),

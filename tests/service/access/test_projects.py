@@ -128,7 +128,7 @@ def test_a_service_that_ever_had_a_token_asks_for_one_from_its_next_start(tmp_pa
 def test_every_table_is_kept_apart_or_known_to_belong_to_the_service() -> None:
     kept = {rule.entity.class_.__tablename__ for rule in criteria(frozenset({"ours"})) if rule.entity is not None}
     tables = {mapper.class_.__tablename__ for mapper in Base.registry.mappers}
-    assert tables - kept == {"access_tokens", "pulse"}
+    assert tables - kept == {"access_tokens", "pulse", "ticks"}
 
 
 def test_postgresql_keeps_projects_apart_too(database: Database) -> None:

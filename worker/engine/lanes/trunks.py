@@ -6,6 +6,7 @@ kind of optimizer, type of numbers and device, version of torch) and the numbers
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
@@ -23,6 +24,8 @@ from worker.engine.lanes.row import Member, Past, Row, told
 from worker.engine.plan import Plan
 from worker.engine.snapshot import Snapshot, kept
 from worker.tasks import Data
+
+logger = logging.getLogger(__name__)
 
 ENGINE, VERSION = "tree", 1
 LONG = 0.05
@@ -49,10 +52,11 @@ class Nursery:
 
     def __init__(self, trunks: Trunks, array: Array, data: Data) -> None:
         self._trunks, self._array, self._data = trunks, array, data
-        self._origins: dict[Hashable, str] = {}
+        self._origins: dict[Hashable, str | None] = {}
 
     def find(self, member: Member) -> Snapshot | None:
-        return self._trunks.longest(self._origin(member), member.numbers)
+        origin = self._origin(member)
+        return None if origin is None else self._trunks.longest(origin, member.numbers)
 
     def begin(self, row: Row, trunk: Snapshot | None) -> Column | None:
         """Makes the row remember its past, from now on or from the trunk's beginning; the trunk's column."""
@@ -76,6 +80,8 @@ class Nursery:
             return
         some = row.some
         origin = self._origin(some)
+        if origin is None:
+            return
         self._trunks.keep(origin, some.numbers[: row.step], lambda: self._snapshot(row, past, origin))
         past.unkept_s = 0.0
 
@@ -91,17 +97,25 @@ class Nursery:
             counters={"validations": {str(step): dict(values) for step, values in past.validations.items()}},
         )
 
-    def _origin(self, member: Member) -> str:
+    def _origin(self, member: Member) -> str | None:
+        """None for a model or data that cannot be told."""
         kind = told(member.job)
         if kind not in self._origins:
-            column = self._array.fresh(member)
-            digest = sha256()
-            words = (ENGINE, VERSION, torch.__version__, self._array.device.type, _fingerprint(self._data))
-            digest.update(repr((words, kind)).encode())
-            for tensor in (*column, *self._array.probe(column)):
-                _add(digest.update, tensor)
-            self._origins[kind] = digest.hexdigest()
+            try:
+                self._origins[kind] = self._named(member, kind)
+            except Exception:  # of the user's code, which may well train nevertheless
+                logger.info("no trunks are kept of %s", member.job.task.key, exc_info=True)
+                self._origins[kind] = None
         return self._origins[kind]
+
+    def _named(self, member: Member, kind: Hashable) -> str:
+        column = self._array.fresh(member)
+        digest = sha256()
+        words = (ENGINE, VERSION, torch.__version__, self._array.device.type, _fingerprint(self._data))
+        digest.update(repr((words, kind)).encode())
+        for tensor in (*column, *self._array.probe(column)):
+            _add(digest.update, tensor)
+        return digest.hexdigest()
 
 
 def replay(row: Row) -> Iterator[Event]:

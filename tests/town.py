@@ -21,6 +21,8 @@ from service.access import tokens
 from service.app import create_app
 from service.database import Database
 from service.settings import Settings
+from service.webhooks.signing import new_secret
+from service.webhooks.tables import Webhook
 
 PROJECTS = ("ours", "theirs")
 _NUMBERS = count()
@@ -60,6 +62,14 @@ class Town:
         with self.database.write() as session:
             return studies.create(session, definition(**changes), project=project, now=self.database.now(session))
 
+    def webhook(self, project: str) -> int:
+        with self.database.write() as session:
+            now = self.database.now(session)
+            row = Webhook(project=project, url="https://hooks.example/in", secret=new_secret(), created_at=now)
+            session.add(row)
+            session.flush()
+            return row.id
+
     def lease(self, project: str) -> dict[str, Any]:
         """A fresh lease of a trial of the project, begun."""
         model = f"m{next(_NUMBERS)}"
@@ -74,7 +84,8 @@ class Town:
 @contextmanager
 def town(template: Path, folder: Path, **settings: Any) -> Iterator[Town]:
     """The town, with the tokens of every role, in a copy of a migrated SQLite file."""
-    chosen = Settings(database=f"sqlite:///{shutil.copy(template, folder / 'town.db')}", auth="tokens", **settings)
+    given = {"auth": "tokens", "webhooks": True} | settings
+    chosen = Settings(database=f"sqlite:///{shutil.copy(template, folder / 'town.db')}", **given)
     app = create_app(chosen)
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as http:
         built = Town(http, Database(chosen))
