@@ -1,7 +1,7 @@
 """Webhooks and their outbox.
 
 Revision ID: 5ec000000003
-Revises: 0005
+Revises: 0006
 Create Date: 2026-11-22 23:20:00
 """
 
@@ -10,7 +10,7 @@ from alembic import op
 
 
 revision = '5ec000000003'
-down_revision = '0005'
+down_revision = '0006'
 branch_labels = None
 depends_on = None
 

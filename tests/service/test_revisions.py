@@ -121,6 +121,23 @@ SEEDS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     ],
     "0005": [],
     "0006": [],
+    "5ec000000003": [
+        ("webhooks", {"id": 1, "project": "default", "url": "https://a.example", "secret": "s", "created_at": NOW}),
+        (
+            "deliveries",
+            {
+                "id": 1,
+                "webhook_id": 1,
+                "project": "default",
+                "message_id": "m",
+                "event": "study.ended",
+                "body": "{}",
+                "attempts": 0,
+                "created_at": NOW,
+                "next_at": NOW,
+            },
+        ),
+    ],
 }
 """By revision, rows of the tables it brought; those of tables changed by it stay as the code before it wrote them."""
 
