@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.concurrency import run_in_threadpool
 
 from contract.errors import Problem
@@ -19,6 +21,7 @@ from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
 from service.guard import Guard
+from service.observing import Observing, latency_histogram
 from service.planner import Planner
 from service.settings import Settings
 from service.version import VERSION
@@ -49,8 +52,10 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
+        telemetry=tracing(os.environ),
     )
     app.state.gatekeeper = Gatekeeper(database, auth=auth, rate=settings.token_rate)
+    app.state.latency = latency_histogram()
     problems.install(app)
     app.add_middleware(ETagMiddleware)
     app.add_middleware(Guard, hosts=settings.hosts)
@@ -59,8 +64,21 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router, prefix=PREFIX, responses=_ERRORS)
     app.include_router(health.router)
     install_dashboard(app)
+    app.add_middleware(Observing, latency=app.state.latency)
     gate.check(app)
     return app
+
+
+def tracing(environment: Mapping[str, str]) -> TelemetryConfig:
+    """OpenTelemetry, which needs the extra `otel`, where `OTEL_EXPORTER_OTLP_ENDPOINT` says whom to send to."""
+    wanted = bool(environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    return {
+        "auto_configure": wanted,
+        "tracing": wanted,
+        "metrics": wanted,
+        "operation_spans": wanted,
+        "logs": False,  # they would carry what was sent, tokens included
+    }
 
 
 def _opened(settings: Settings) -> Database:

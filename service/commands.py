@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 import uvicorn
 
+from service import logs
 from service.app import create_app
 from service.errors import StartupError
 from service.local_workers import LocalWorkers, access
@@ -52,6 +52,7 @@ ArtifactsOption = Annotated[
     ),
 ]
 LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
+LogJsonOption = Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")]
 
 
 def serve(
@@ -65,6 +66,7 @@ def serve(
     artifacts: ArtifactsOption = None,
     webhooks: WebhooksOption = False,
     log_level: LogOption = "info",
+    log_json: LogJsonOption = False,
 ) -> None:
     """Run the service: HTTP API and dashboard. The database is created, or brought up to date, first.
 
@@ -87,7 +89,7 @@ def serve(
         webhooks=webhooks,
     )
     with _listening(host, port) as listener:
-        _serve(settings, listener, log_level)
+        _serve(settings, listener, log_level, log_json=log_json)
 
 
 def up(
@@ -136,9 +138,14 @@ class _Server(uvicorn.Server):
 
 
 def _serve(
-    settings: Settings, listener: socket.socket, log_level: str, *, before_exit: Callable[[], None] = lambda: None
+    settings: Settings,
+    listener: socket.socket,
+    log_level: str,
+    *,
+    log_json: bool = False,
+    before_exit: Callable[[], None] = lambda: None,
 ) -> None:
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    logs.configure(log_level, as_json=log_json)
     with _refusing():
         app = create_app(settings)
     shown = settings.url.render_as_string(hide_password=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -138,6 +139,11 @@ class Database:
 
     def _session(self, engine: Engine) -> Session:
         return restrict(Session(engine, expire_on_commit=False), self.criteria)
+
+    def free_bytes(self) -> int | None:
+        """Room on the disk of a SQLite file; None where the database is elsewhere."""
+        path = sqlite_file.path_of(self.url)
+        return None if path is None else shutil.disk_usage(path.absolute().parent).free
 
     def hold(self) -> None:
         """Be the one process that serves a SQLite file, until closed; on PostgreSQL there is nothing to hold."""

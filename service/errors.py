@@ -163,3 +163,9 @@ class Overloaded(ServiceError):
 
     status, code, title = 503, "overloaded", "Overloaded"
     headers = MappingProxyType({"Retry-After": "1"})
+
+
+class NotReady(Overloaded):
+    """The service runs and cannot serve; the detail says why and what mends it."""
+
+    title = "Not ready"

@@ -126,6 +126,10 @@ def _slots(session: Session, study: Study, live: timedelta) -> int:
     return max(1, sum(study.task_key in worker.tasks for worker in newest if worker.last_seen_at > latest - live))
 
 
+STALLED_S = 120.0
+"""A planner that has not come round for so long is stuck: its longest step, a proposal, takes seconds."""
+
+
 class Planner:
     """A thread that tops up studies when woken, and sweeps expired leases on a beat."""
 
@@ -137,7 +141,7 @@ class Planner:
         self._stop = threading.Event()
         self._live = timedelta(seconds=settings.lease_ttl_s)
         self._sweep_every = timedelta(seconds=settings.sweep_s)
-        self._next_sweep = time.monotonic()
+        self._next_sweep = self._came_round = time.monotonic()
         self._next_collection = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
 
@@ -148,6 +152,11 @@ class Planner:
         if outage > timedelta(seconds=self._settings.sweep_s):
             log.info("leases extended by %.0f s, the time no service ran", outage.total_seconds())
         self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs and has lately come round."""
+        return self._thread.is_alive() and time.monotonic() - self._came_round < STALLED_S
 
     def wake(self) -> None:
         """Something has ended or been claimed: look now instead of at the next beat."""
@@ -162,6 +171,7 @@ class Planner:
     def _run(self) -> None:
         beat = min(1.0, self._settings.sweep_s)
         while not self._stop.is_set():
+            self._came_round = time.monotonic()
             self._wake.wait(beat)
             self._wake.clear()
             if time.monotonic() >= self._next_sweep:

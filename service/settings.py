@@ -30,6 +30,7 @@ class Settings:
     lease_ttl_s: float = 60.0
     sweep_s: float = 5.0
     idle_retry_s: float = 1.0
+    min_free_bytes: int = 100_000_000
     hosts: tuple[str, ...] = LOOPBACK
     artifacts: str | None = None
     artifact_bytes: int = 2 * 2**30

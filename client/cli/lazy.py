@@ -41,6 +41,7 @@ COMMANDS = {
     "backup": Entry("service.backup_commands:backup", "Write a backup of the service's database and files.", "service"),
     "restore": Entry("service.backup_commands:restore", "Put a backup in the place of the database.", "service"),
     "worker": Entry("worker.commands:worker", "Train trials on this machine.", "worker"),
+    "doctor": Entry("service.doctor_command:doctor", "Check a service's database, workers and queue.", "service"),
     "token": Entry("service.token_commands:app", "Create, list and revoke access tokens of a service.", "service"),
     "check-task": Entry(
         "worker.commands:check_task", "Try a task of your own, and say what is wrong with it.", "worker"

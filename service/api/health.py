@@ -1,29 +1,51 @@
-"""Whether the service lives, and whether it can serve."""
+"""Whether the service lives, whether it can serve, and whether anything is stuck."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from sqlalchemy import text
+from fastapi import APIRouter, Request, Response
 
 from contract.pages import Health
-from service.access.gate import PUBLIC, GatedRoute
+from service import metrics
+from service.access.gate import PUBLIC, READ, GatedRoute
 from service.api.context import Ctx
-from service.migrate import revision
+from service.errors import NotReady
+from service.migrate import head, revision
 from service.version import VERSION
 
-router = APIRouter(tags=["operations"], route_class=GatedRoute, dependencies=[PUBLIC])
+router = APIRouter(tags=["operations"], route_class=GatedRoute)
 
 
-@router.get("/healthz")
+@router.get("/healthz", dependencies=[PUBLIC])
 def healthz() -> dict[str, str]:
     """The process answers."""
     return {"status": "ok", "version": VERSION}
 
 
-@router.get("/readyz")
+@router.get("/readyz", dependencies=[PUBLIC])
 def readyz(ctx: Ctx) -> Health:
-    """The database answers, too."""
+    """The database answers with this version's schema, the planner lives, and there is room to write; else 503."""
     with ctx.database.read() as session:
-        session.execute(text("select 1"))
         current = revision(session.connection()) or ""
+    wanted = head()
+    if current != wanted:
+        raise NotReady(f"the database is at schema revision {current!r}, this version needs {wanted!r}")
+    if not ctx.planner.alive:
+        raise NotReady("the planner has stopped: no lease is swept and no trial proposed; restart the service")
+    free = ctx.database.free_bytes()
+    if free is not None and free < ctx.settings.min_free_bytes:
+        raise NotReady(f"the disk of the database has {free / 1e6:.0f} MB left; make room")
     return Health(status="ok", version=VERSION, database=ctx.database.url.get_backend_name(), revision=current)
+
+
+@router.get("/metrics", dependencies=[READ], response_class=Response)
+def scrape(ctx: Ctx, request: Request) -> Response:
+    """Prometheus metrics, of the projects the asker may see."""
+    with ctx.database.read() as session:
+        page = metrics.exposition(
+            session,
+            request.app.state.latency,
+            now=ctx.database.now(session),
+            live=ctx.live,
+            waiting=ctx.writer.waiting,
+        )
+    return Response(page, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -125,6 +125,7 @@ class Route:
 ROUTES: dict[tuple[str, str], Route] = {
     ("GET", "/healthz"): Route("public"),
     ("GET", "/readyz"): Route("public"),
+    ("GET", "/metrics"): Route("read"),
     ("POST", f"{V1}/studies"): Route("submit", new_study, 201, 404),
     ("GET", f"{V1}/studies"): Route("read"),
     ("GET", f"{V1}/studies/{{study_id}}"): Route("read", study, 200, 404),
