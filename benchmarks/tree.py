@@ -174,7 +174,7 @@ def segment(way: Callable[[], object]) -> Segment:
     return Segment(wall, own, max(before, canary()))
 
 
-def measure(ways: Ways, rounds: int) -> dict[str, Time]:
+def measure(ways: Ways, rounds: int, gate: float) -> dict[str, Time]:
     """All ways have been warmed. Those of which no segment counts get as many rounds again."""
     found: dict[str, list[Segment]] = {name: [] for name in ways}
     counted: dict[str, list[Segment]] = {name: [] for name in ways}
@@ -182,7 +182,7 @@ def measure(ways: Ways, rounds: int) -> dict[str, Time]:
         asked = [name for name in ways if done < rounds or not counted[name]]
         for name in random.sample(asked, k=len(asked)):
             found[name].append(segment(ways[name]))
-        limit = 1.5 * statistics.median(one.noise for segments in found.values() for one in segments)
+        limit = gate * statistics.median(one.noise for segments in found.values() for one in segments)
         counted = {name: [one for one in segments if one.noise <= limit] for name, segments in found.items()}
     if few := [name for name, segments in counted.items() if not segments]:
         raise RuntimeError(f"no segment counted of {', '.join(few)}: the machine is busy, measure again")
@@ -225,6 +225,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few rounds: for a look, not for a figure")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--epochs", type=int, default=8, help="length of the trials that tell what a step costs")
+    parser.add_argument("--gate", type=float, default=1.5, help="a segment counts up to so many times the usual noise")
     given = parser.parse_args()
     prepare()
     work = studies()
@@ -244,7 +245,7 @@ def main() -> int:
             by_two_trees(pool),
             by_loop(numbers[:1]),
         )  # data loaded, kernels chosen
-        times = measure(ways, given.rounds or (3 if given.quick else 20))
+        times = measure(ways, given.rounds or (3 if given.quick else 20), given.gate)
     found = [figure for name, jobs in work.items() for figure in figures(name, jobs, times, given.epochs)]
     seconds = {name: times[name].wall for name in ("one by one", "two processes", "tree wsd", "two trees")}
     best = min(("one by one", "two processes"), key=seconds.__getitem__)

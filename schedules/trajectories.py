@@ -31,13 +31,14 @@ BLOCK = 256
 @dataclass(frozen=True, slots=True)
 class Node:
     """Steps `start` up to `stop`, which `members` share. Those that go on do so in `branches`, places in `Tree.nodes`;
-    the others end at `stop`.
+    the others end at `stop`. `row_steps` are its own and those of all that grows from it.
     """
 
     start: int
     stop: int
     members: tuple[int, ...]
     branches: tuple[int, ...]
+    row_steps: int
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -147,10 +148,12 @@ def _flat(roots: list[_Draft]) -> Tree:
     def named(drafts: Iterator[_Draft]) -> tuple[int, ...]:
         return tuple(places[id(draft)] for draft in drafts)
 
-    nodes = [
-        Node(draft.start, draft.stop, tuple(draft.members), named(iter(draft.branches.values()))) for draft in order
-    ]
-    return Tree(tuple(nodes), named(iter(roots)))
+    nodes: dict[int, Node] = {}
+    for place, draft in reversed(list(enumerate(order))):
+        branches = named(iter(draft.branches.values()))
+        row_steps = draft.stop - draft.start + sum(nodes[branch].row_steps for branch in branches)
+        nodes[place] = Node(draft.start, draft.stop, tuple(draft.members), branches, row_steps)
+    return Tree(tuple(nodes[place] for place in range(len(order))), named(iter(roots)))
 
 
 def _walk(roots: list[_Draft]) -> Iterator[_Draft]:

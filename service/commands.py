@@ -148,6 +148,8 @@ def _serve(
     logs.configure(log_level, as_json=log_json)
     with _refusing():
         app = create_app(settings)
+    if app.state.gatekeeper.auth:
+        typer.echo("Requests need an access token; `switchback token create` makes one.", err=True)
     shown = settings.url.render_as_string(hide_password=True)
     typer.echo(f"Switchback serves {shown} at {_address(listener)}", err=True)
     config = configuration(app, log_level)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import Row, Text, bindparam, cast, func, select
 from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT, ArtifactView
@@ -18,7 +20,7 @@ from schedules import from_dict
 from service import artifacts
 from service.definitions import definitions
 from service.errors import InvalidRequest
-from service.models import Artifact
+from service.models import Artifact, Trial, Worker
 from service.moves import ATTEMPTS, SPEC, TRIALS, hashed
 
 _CLAIMED_BY = (
@@ -51,6 +53,25 @@ def claimed_before(session: Session, request: ClaimRequest) -> list[Row[Any]] | 
         broken = FieldError(field="token", rule="must be a fresh one for another claim", value=None)
         raise InvalidRequest(f"token: {broken.rule}; this one has claimed {len(before)} trials before", [broken])
     return list(session.connection().execute(_HELD, given | {"p_trials": [row.trial_id for row in before]}))
+
+
+def share(session: Session, request: ClaimRequest, *, since: datetime) -> int:
+    """How many trials a claim may take at most: its part of those that wait, so that no live worker is left without.
+
+    Guided self-scheduling (Polychronopoulos and Kuck 1987): an equal share of what is left, smaller towards the end.
+    """
+    if request.max_trials == 1:
+        return 1
+    queued = Trial.status == "queued"
+    oldest = select(Trial.fusion_key, Trial.task_key).where(queued, Trial.task_key.in_(request.worker.tasks))
+    head = session.execute(oldest.order_by(Trial.id).limit(1)).first()
+    if head is None:
+        return 1
+    offered = cast(Worker.tasks, Text).contains(json.dumps(head.task_key), autoescape=True)
+    workers = session.scalar(select(func.count()).where(Worker.last_seen_at > since, offered)) or 1
+    enough = select(Trial.id).where(queued, Trial.fusion_key == head.fusion_key).limit(request.max_trials * workers)
+    waiting = session.scalar(select(func.count()).select_from(enough.subquery())) or 0
+    return max(1, min(request.max_trials, -(-waiting // workers)))
 
 
 def leases_of(session: Session, rows: Sequence[Row[Any]], ttl_s: float) -> list[Lease]:

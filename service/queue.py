@@ -29,7 +29,7 @@ from contract.trials import AttemptOutcome, TrialStatus
 from service.database import DIALECTS, dialect
 from service.definitions import parsed
 from service.errors import LeaseLost
-from service.handout import claimed_before, leases_of
+from service.handout import claimed_before, leases_of, share
 from service.lifecycle import Move
 from service.models import Attempt, Point, Pulse, Study, Trial, table
 from service.moves import (
@@ -85,7 +85,7 @@ def claim(
     claimed = lease(
         session,
         request.worker.tasks,
-        request.max_trials,
+        share(session, request, since=now - timedelta(seconds=ttl_s)),
         worker_id=request.worker.id,
         token=request.token,
         now=now,

@@ -68,11 +68,11 @@ def test_two_decays_of_one_trunk() -> None:
     early[3:], late[5:] = 0.5, 0.1
     tree = grow([flat, early, late])
     assert tree.nodes == (
-        Node(0, 3, (0, 1, 2), (1, 4)),
-        Node(3, 5, (0, 2), (2, 3)),
-        Node(5, 8, (0,), ()),
-        Node(5, 6, (2,), ()),
-        Node(3, 8, (1,), ()),
+        Node(0, 3, (0, 1, 2), (1, 4), 14),
+        Node(3, 5, (0, 2), (2, 3), 6),
+        Node(5, 8, (0,), (), 3),
+        Node(5, 6, (2,), (), 1),
+        Node(3, 8, (1,), (), 5),
     )
     assert tree.widths().tolist() == [1, 1, 1, 2, 2, 3, 2, 2]
     assert (tree.row_steps, tree.whole, tree.saving) == (14, 22, pytest.approx(4 / 11))

@@ -44,9 +44,22 @@ def test_trials_are_claimed_oldest_first_and_each_by_one_worker(desk: Desk) -> N
 def test_sixteen_concurrent_claimers_never_get_the_same_trial(desk: Desk) -> None:
     desk.create(cells=48)
     with ThreadPoolExecutor(16) as pool:
-        claims = list(pool.map(lambda index: desk.claim(name=f"worker-{index}", count=3), range(16)))
+        claims = list(pool.map(lambda index: desk.claim(name=f"worker-{index % 16}", count=3), range(64)))
     claimed = [lease.trial.id for leases in claims for lease in leases]
     assert len(claimed) == len(set(claimed)) == 48
+
+
+def test_a_claim_takes_its_share_of_what_waits_and_leaves_the_rest_to_the_other_live_workers(desk: Desk) -> None:
+    desk.create(cells=12)
+    desk.claim(name="worker-b")
+    assert [len(desk.claim(name=name, count=64)) for name in ("worker-a", "worker-b", "worker-a")] == [6, 3, 1]
+
+
+def test_a_worker_that_is_alone_or_whose_company_is_gone_takes_all_it_can_train(desk: Desk) -> None:
+    desk.create(cells=12)
+    desk.claim(name="worker-b")
+    desk.later(TTL_S + 1)
+    assert len(desk.claim(count=64)) == 11
 
 
 def test_one_claim_takes_trials_of_one_study_only(desk: Desk) -> None:

@@ -13,7 +13,7 @@ from lane_jobs import CPU, alone, at_rate, curves, dropped, gap, job, train
 
 from schedules import Join, Schedule, Span
 from schedules.presets import REGISTRY
-from worker.engine import Diverged, Finished, Job, Lanes, OptimizerNumbers, Started, Tree
+from worker.engine import Diverged, Finished, Job, Lanes, OptimizerNumbers, Points, Started, Steering, Tree
 from worker.engine.lanes import rules
 from worker.engine.plan import make_plan
 
@@ -117,6 +117,18 @@ def test_a_dropped_trial_leaves_what_it_shares_to_the_others(place: int, step: i
     found = curves(events)
     assert dropped(events) == [(jobs[place].id, step)]
     assert all(found[one.id] == whole[one.id] for one in jobs if one is not jobs[place])
+
+
+def test_a_trial_dropped_while_its_branch_waits_ends_where_it_parted_and_is_trained_no_further() -> None:
+    jobs, steering, events = STUDIES["decays"], Steering(), []
+    tree = Tree(CPU, lanes=1)
+    tree.capacity = len(jobs)
+    for event in tree.run(jobs, steering):
+        events.append(event)
+        if isinstance(event, Points) and (event.job, event.step) == (jobs[0].id, 40):
+            steering.drop(jobs[4].id)
+    assert dropped(events) == [(jobs[4].id, 27)]
+    assert tree.row_steps == row_steps(jobs[:4])
 
 
 def test_trials_of_one_trajectory_that_report_at_different_steps_tell_each_its_own_points() -> None:

@@ -153,8 +153,8 @@ class Row:
 
     @property
     def remaining(self) -> int:
-        """Updates to the end of the longest member."""
-        return max(member.horizon.total_steps for member in self.members.values()) - self.step
+        """Updates from here to the ends of all that grows from it."""
+        return self.node.row_steps - (self.step - self.node.start)
 
     def due(self) -> list[Member]:
         return [member for member in self.members.values() if member.stop == self.step]

@@ -29,8 +29,8 @@ class Waiting(NamedTuple):
 
 
 class Shift:
-    """Trains rows to their ends. What there is no lane for waits, a branch as its column in main memory; who has the
-    most updates to make goes first: the trunks, and then all their branches abreast.
+    """Trains rows to their ends. What there is no lane for waits, a branch as its column in main memory; what most
+    updates grow from goes first: the trunks, and then all their branches abreast.
     """
 
     def __init__(
