@@ -190,9 +190,9 @@ def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: da
             result = job(restrict(session, criteria), now)
             session.commit()
             return result
-    except OperationalError:
-        raise  # the connection is gone or the disk is full: SQLite may have rolled back what the others did, too
-    except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
+    except Exception as error:
+        if isinstance(error, OperationalError) and _passing(error):
+            raise  # the connection is gone or the disk is full: what the others did may be undone, too
         return error
 
 

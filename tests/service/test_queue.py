@@ -186,6 +186,13 @@ def test_points_are_stored_once_however_often_they_are_sent(desk: Desk) -> None:
     assert stored_points(desk) == 3
 
 
+def test_a_thousand_leases_in_one_request_are_told_apart(desk: Desk) -> None:
+    desk.create(cells=1)
+    ref = desk.ref(desk.claim()[0])
+    strangers = [ref.model_copy(update={"trial_id": number}) for number in range(2, 1_025)]
+    assert beat(desk, ref, *strangers) == [True] + [False] * 1_023
+
+
 def test_a_batch_with_one_stale_lease_stores_nothing(desk: Desk) -> None:
     desk.create(cells=2)
     good, bad = (desk.ref(lease) for lease in desk.claim(count=2))
