@@ -48,7 +48,7 @@ def top_up(database: Database, study_id: int, *, live: timedelta) -> None:
         wanted = strategy.ahead(_slots(session, study, live)) - counts["queued"]
         limit = definition.limits.max_failures_in_a_row
         failing = _only_failures(session, study_id, limit)
-        history = _history(session, study) if wanted > 0 and not failing else []
+        history = _history(session, study) if wanted > 0 and strategy.learns and not failing else []
     if failing:
         _fail(database, study, f"the last {limit} trials failed (limits.max_failures_in_a_row); see their reasons")
         return

@@ -59,7 +59,7 @@ class Past:
 @dataclass(slots=True, kw_only=True, eq=False)
 class Member:
     """A job on its way. `numbers[step]` is what its update `step` reads, and `factors` are by how much the rate of each
-    slot is lower than that of the last layer; it reports next after step `stop`.
+    slot is lower than that of the last layer; it reports next after step `stop`, and its last snapshot is of `saved`.
     """
 
     job: Job
@@ -72,6 +72,7 @@ class Member:
     stop: int = 0
     tally: Tally = field(default_factory=Tally)
     begun: bool = False
+    saved: int = 0
 
     def __post_init__(self) -> None:
         self.stop = self.horizon.stop_after(0)
