@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: install demo test lint types imports unit interop conformance openapi docs benchmarks clean help
+.PHONY: install demo test lint types imports unit interop conformance openapi docs benchmarks audit sbom clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -50,15 +50,25 @@ conformance: install
 openapi: install
 	$(BIN)/python tests/architecture/test_openapi.py
 
-# After a change of a preset, or of the states of a trial.
+# After a change of a preset, of the states of a trial, or of the rights of roles and routes.
 docs: install
 	$(BIN)/python -m schedules.presets.reference > docs/schedules.md
 	$(BIN)/python -m service.lifecycle > docs/states.md
+	PYTHONPATH=tests $(BIN)/python tests/service/access/test_security_page.py
 
 # Every figure, in full; each prints one JSON line at its end. `make benchmarks ARGS=--quick` takes minutes.
 benchmarks: install
 	$(BIN)/pip install --quiet --editable '.[service,worker,dev,benchmarks]'
 	@for path in benchmarks/[a-z]*.py; do name=$$(basename $$path .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name $(ARGS) || exit 1; done
+
+# The installed versions against the advisory databases, and what is installed as CycloneDX.
+audit: install
+	$(BIN)/pip install --quiet 'pip-audit>=2.10,<3'
+	$(BIN)/pip-audit --skip-editable $(ARGS)
+
+sbom: install
+	$(BIN)/pip install --quiet 'cyclonedx-bom>=7.5,<8'
+	$(BIN)/cyclonedx-py environment --output-file sbom.json $(BIN)/python
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,7 +19,7 @@ export class Refused extends Error {
 /** The JSON at `path`. The very same object as last time when nothing has changed. */
 export async function get(path) {
   const before = known.get(path);
-  const response = await ask(path, before ? { "If-None-Match": before.tag } : {});
+  const response = await ask(path, { headers: before ? { "If-None-Match": before.tag } : {} });
   if (response.status === 304 && before) return before.data;
   if (!response.ok) throw await refusal(response);
   const data = await body(response);
@@ -27,9 +27,23 @@ export async function get(path) {
   return data;
 }
 
-async function ask(path, headers) {
+/** Exchanges an access token for a session cookie, which no script can read. */
+export async function signIn(token) {
+  const headers = { "Content-Type": "application/json" };
+  const response = await ask("/session", { method: "POST", headers, body: JSON.stringify({ token }) });
+  if (!response.ok) throw await refusal(response);
+}
+
+/** Forgets the session, and all that was read in it. */
+export async function signOut() {
+  known.clear();
+  await ask("/session", { method: "DELETE" });
+}
+
+async function ask(path, { headers, ...given }) {
   try {
     return await fetch(PREFIX + path, {
+      ...given,
       headers: { Accept: "application/json", ...headers },
       cache: "no-store",
       signal: AbortSignal.timeout(TIMEOUT_MS),

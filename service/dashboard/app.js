@@ -1,11 +1,12 @@
 // Which page is shown, and when it is brought up to date: by the address, by polling, and by what the reader does.
 
-import { Away, Refused } from "./api.js";
+import { Away, Refused, get, signOut } from "./api.js";
 import { erase } from "./charts.js";
 import { h, morph } from "./dom.js";
 import { clock } from "./format.js";
 import { onThemeChange } from "./palette.js";
 import { empty } from "./parts.js";
+import { signInForm } from "./sign_in.js";
 import { studiesPage } from "./studies.js";
 import { studyPage } from "./study.js";
 import { trialPage } from "./trial.js";
@@ -23,6 +24,7 @@ const ROUTES = [
 const main = document.getElementById("main");
 const banner = document.getElementById("banner");
 const pulse = document.getElementById("pulse");
+const leave = document.getElementById("leave");
 
 let shown = null; // {page, data, at}: what the address asked for, what is known of it, and since when
 let timer = null;
@@ -86,6 +88,11 @@ function pause() {
 }
 
 function failed(error) {
+  if (error instanceof Refused && error.problem.status === 401) {
+    leave.hidden = true;
+    replace(signInForm(welcome), "Sign in");
+    return;
+  }
   if (error instanceof Refused) {
     replace(empty(error.problem.status === 404 ? "Not found" : "The service refused this", error.message), "Not found");
     return;
@@ -119,6 +126,22 @@ function replace(content, title) {
   if (first && document.activeElement === document.body && location.hash) main.focus({ preventScroll: true });
 }
 
+/** After signing in, and at the start: whether there is a session to leave. */
+async function welcome() {
+  open();
+  try {
+    const who = await get("/session");
+    leave.hidden = !who.signed_in;
+    leave.title = who.name;
+  } catch (error) {
+    if (!(error instanceof Refused || error instanceof Away)) throw error;
+  }
+}
+
+leave.addEventListener("click", async () => {
+  await signOut();
+  open();
+});
 addEventListener("hashchange", open);
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : poll()));
 document.getElementById("skip").addEventListener("click", (event) => {
@@ -126,4 +149,4 @@ document.getElementById("skip").addEventListener("click", (event) => {
   main.focus();
 });
 onThemeChange(paint);
-open();
+welcome();

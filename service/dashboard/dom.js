@@ -34,7 +34,7 @@ export function morph(old, fresh) {
     return;
   }
   copyAttributes(old, fresh);
-  for (const name of ["onclick", "onchange", "onkeydown", "ontoggle"]) if (old[name] !== fresh[name]) old[name] = fresh[name];
+  for (const name of ["onclick", "onchange", "onkeydown", "onsubmit", "ontoggle"]) if (old[name] !== fresh[name]) old[name] = fresh[name];
   if (!fresh.hasAttribute("data-own")) morphChildren(old, [...fresh.childNodes]);
 }
 
