@@ -1,7 +1,10 @@
-"""Speed of the engine `lanes`: trials per second against the best of one by one and two processes, on digits.
+"""Trials per second of the engine `lanes` against the best of {one by one, one process per core} x {eager, compiled}.
 
-All ways train the same trials in short segments of random order, with one thread to a process and the same allocator
-settings; a segment counts when a small matrix product beside it took no longer than 1.5 times its median. Wall time.
+All ways train the same trials, evaluation included, in short segments of random order, with one thread to a process and
+the same allocator settings; a segment counts when a small matrix product beside it took no longer than 1.5 times its
+median. Wall time. Lanes are measured as their peers are: in one process, and in one process per core. Beside each way
+stands what it computes per second in matrix products and convolutions, and above all what a large product reaches here.
+Compiled is the model by `torch.compile`; compiling is not in the figures and is told apart ("cold").
 """
 
 from __future__ import annotations
@@ -9,54 +12,68 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import torch
 
-from schedules.presets import REGISTRY
-from worker.engine import Finished, Job, Lanes, OptimizerNumbers, Solo, Steering
-from worker.engine.memory import keep_freed
-from worker.tasks import assemble
+from benchmarks.peers.trials import STEPS, Kind, flops, prepare, train
 
-CPU = torch.device("cpu")
-TARGETS = {"mlp": 4.0, "cnn": 1.0}
-STEPS = {"mlp": 128, "cnn": 16}
+TARGETS = {
+    "cpu": {"mlp": 4.0, "vit_small": 1.5, "cnn": 1.0},
+    "cuda": {"mlp": 30.0, "resnet20": 8.0, "vit_small": 8.0},
+}
+COUNTS = [1, 4, 16, 32, 64]
 CANARY = torch.randn(256, 256)
+LARGE = 1024
 
 
-def job(model: str, optimizer: str, trial: int) -> Job:
-    numbers = OptimizerNumbers(name="sgd" if optimizer == "sgd" else "adamw", weight_decay=1e-4)
-    schedule = REGISTRY["cosine"].build(lr=(0.05 if optimizer == "sgd" else 0.002) * (1 + trial / 100))
-    task = assemble().task(f"digits/{model}")
-    return Job(id=trial + 1, task=task, schedule=schedule, optimizer=numbers, steps=STEPS[model])
+@dataclass(frozen=True)
+class Way:
+    """`trials` are trained by one call of `run`, which says how many finished."""
+
+    name: str
+    trials: int
+    run: Callable[[], int]
+
+    @property
+    def ours(self) -> bool:
+        return self.name.startswith("lanes")
 
 
-def prepare() -> None:
-    torch.set_num_threads(1)
-    keep_freed()
+def spread(pool: ProcessPoolExecutor, processes: int, work: Callable[[], int]) -> int:
+    """The same in every process at once."""
+    return sum(one.result() for one in [pool.submit(work) for _ in range(processes)])
 
 
-def by_solo(model: str, optimizer: str, trials: list[int]) -> int:
-    """How many trials ran to their end, one by one."""
-    events = Solo(CPU).run([job(model, optimizer, trial) for trial in trials], Steering())
-    return sum(isinstance(event, Finished) for event in events)
+def ways(kind: Kind, pool: ProcessPoolExecutor, given: argparse.Namespace) -> list[Way]:
+    found: list[Way] = []
 
+    def add(name: str, alone: str, together: str, each: int, work: Callable[[], int]) -> None:
+        found.append(Way(f"{alone}{name}", each, work))
+        found.append(Way(f"{together}{name}", each * given.processes, partial(spread, pool, given.processes, work)))
 
-def by_processes(pool: ProcessPoolExecutor, model: str, optimizer: str, trials: list[int]) -> int:
-    """The same, half of them in each of two processes."""
-    halves = [trials[::2], trials[1::2]]
-    return sum(pool.map(partial(by_solo, model, optimizer), halves))
-
-
-def by_lanes(engine: Lanes, model: str, optimizer: str, trials: list[int]) -> int:
-    """The same, as one array."""
-    events = engine.run([job(model, optimizer, trial) for trial in trials], Steering())
-    return sum(isinstance(event, Finished) for event in events)
+    for compiled in (False, True)[: 1 + given.compiled]:
+        how = ", compiled" if compiled else ", eager"
+        work = partial(train, kind, given.alone, compiled=compiled)
+        add(how, "one by one", f"{given.processes} processes", given.alone, work)
+    for count in given.lanes:
+        add(
+            f" {count}",
+            "lanes",
+            f"lanes, {given.processes} processes,",
+            count,
+            partial(train, kind, count, lanes=count),
+        )
+    return found
 
 
 def canary() -> float:
@@ -66,67 +83,130 @@ def canary() -> float:
     return time.perf_counter() - start
 
 
-def measure(ways: dict[str, tuple[int, Callable[[list[int]], int]]], rounds: int) -> dict[str, list[float]]:
-    """Trials per second of each way, in the segments that count."""
+def seconds(way: Way) -> float:
+    start = time.perf_counter()
+    done = way.run()
+    if done != way.trials:
+        raise RuntimeError(f"{way.name}: {done} of {way.trials} trials finished")
+    return time.perf_counter() - start
+
+
+def measure(candidates: list[Way], rounds: int) -> tuple[dict[str, list[float]], int]:
+    """Trials per second of each way in the segments that count, and how many did not."""
     found: list[tuple[str, float, float]] = []
     for _ in range(rounds):
-        for name in random.sample(list(ways), k=len(ways)):
-            count, way = ways[name]
-            before, start = canary(), time.perf_counter()
-            done = way(list(range(count)))
-            seconds = time.perf_counter() - start
-            if done != count:
-                raise RuntimeError(f"{name}: {done} of {count} trials finished")
-            found.append((name, count / seconds, max(before, canary())))
+        for way in random.sample(candidates, k=len(candidates)):
+            before = canary()
+            taken = seconds(way)
+            found.append((way.name, way.trials / taken, max(before, canary())))
     limit = 1.5 * statistics.median(noise for _, _, noise in found)
-    return {name: [rate for way, rate, noise in found if way == name and noise <= limit] for name in ways}
-
-
-def summary(rates: list[float]) -> dict[str, float]:
-    """Median and quartiles over the segments that counted."""
-    if len(rates) < 2:
-        raise RuntimeError("too few segments counted: the machine is busy, measure again")
-    low, middle, high = statistics.quantiles(rates, n=4)
-    return {"trials_per_s": round(middle, 2), "q1": round(low, 2), "q3": round(high, 2), "segments": len(rates)}
-
-
-def compare(pool: ProcessPoolExecutor, model: str, optimizer: str, given: argparse.Namespace) -> dict[str, object]:
-    ways: dict[str, tuple[int, Callable[[list[int]], int]]] = {
-        "one by one": (4, partial(by_solo, model, optimizer)),
-        "two processes": (8, partial(by_processes, pool, model, optimizer)),
+    counted = {
+        way.name: [rate for name, rate, noise in found if name == way.name and noise <= limit] for way in candidates
     }
-    for count in given.lanes:
-        ways[f"lanes {count}"] = (count, partial(by_lanes, Lanes(CPU, lanes=count), model, optimizer))
-    for count, way in ways.values():
-        way(list(range(count)))  # warm: data loaded, processes started
-    rates = {name: summary(found) for name, found in measure(ways, given.rounds).items()}
-    best = max(rates["one by one"]["trials_per_s"], rates["two processes"]["trials_per_s"])
-    for name, row in rates.items():
-        row["ratio"] = round(row["trials_per_s"] / best, 2)
-        middle, low, high = row["trials_per_s"], row["q1"], row["q3"]
-        print(f"{model:4} {optimizer:6} {name:14} {middle:8.2f} trials/s [{low}, {high}] {row['ratio']:5.2f}x")
-    top = max(row["ratio"] for name, row in rates.items() if name.startswith("lanes"))
-    print(f"{model:4} {optimizer:6} best lanes {top}x the best peer, target >= {TARGETS[model]}", flush=True)
-    return {"best_ratio": top, "target": TARGETS[model], "met": top >= TARGETS[model], "ways": rates}
+    return counted, len(found) - sum(map(len, counted.values()))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few segments: for a look, not for a figure")
-    parser.add_argument("--rounds", type=int)
-    parser.add_argument("--lanes", type=int, nargs="+", default=[1, 4, 16, 32])
+def summary(rates: list[float], work: float) -> dict[str, float]:
+    """Median and quartiles over the segments that counted; `work`: floating-point operations of a trial."""
+    middle = statistics.median(rates) if rates else float("nan")
+    low, _, high = statistics.quantiles(rates, n=4) if len(rates) > 1 else [middle] * 3
+    return {
+        "trials_per_s": round(middle, 3),
+        "q1": round(low, 3),
+        "q3": round(high, 3),
+        "segments": len(rates),
+        "gflop_per_s": round(middle * work / 1e9, 2),
+    }
+
+
+def compare(kind: Kind, pool: ProcessPoolExecutor, given: argparse.Namespace) -> dict[str, object]:
+    candidates = ways(kind, pool, given)
+    cold = {way.name: round(seconds(way), 2) for way in candidates}
+    rates, refused = measure(candidates, given.rounds)
+    work = flops(kind)
+    told = {way.name: summary(rates[way.name], work) | {"cold_s": cold[way.name]} for way in candidates}
+    fast = {way: told[way.name]["trials_per_s"] for way in candidates if rates[way.name]}
+    peers = {way.name: rate for way, rate in fast.items() if not way.ours}
+    lanes = {way.name: rate for way, rate in fast.items() if way.ours}
+    for way, rate in fast.items():
+        row = told[way.name]
+        row["ratio"] = round(rate / max(peers.values()), 3) if peers else float("nan")
+        print(
+            f"{kind!s:20} {way.name:28} {rate:9.3f} trials/s [{row['q1']}, {row['q3']}]"
+            f" {row['gflop_per_s']:7.2f} GFLOP/s {row['ratio']:6.2f}x",
+            flush=True,
+        )
+    if not peers or not lanes:
+        print(f"{kind}: too few segments counted: the machine is busy, measure again\n", flush=True)
+        return {"value": None, "target": target_of(kind), "met": False, "segments_refused": refused, "ways": told}
+    peer, best = max(peers, key=peers.__getitem__), max(lanes, key=lanes.__getitem__)
+    value, target = told[best]["ratio"], target_of(kind)
+    met = None if target is None else value >= target
+    words = "no target" if target is None else f"target >= {target:g}, {'met' if met else 'MISSED'}"
+    print(f"{kind!s:20} {best}: {value:.2f}x the best peer, {peer}; {words}\n", flush=True)
+    one_process = max((told[name]["ratio"] for name in lanes if "processes" not in name), default=None)
+    figure = {"value": value, "target": target, "met": met, "way": best, "peer": peer}
+    return figure | {"one_process_of_lanes": one_process, "segments_refused": refused, "ways": told}
+
+
+def target_of(kind: Kind) -> float | None:
+    return TARGETS.get(torch.device(kind.device).type, {}).get(kind.model)
+
+
+def ceiling() -> float:
+    """GFLOP/s of a large matrix product on one thread, the fastest of ten."""
+    large = torch.randn(LARGE, LARGE)
+    times: list[float] = []
+    for _ in range(10):
+        start = time.perf_counter()
+        torch.mm(large, large)
+        times.append(time.perf_counter() - start)
+    return round(2 * LARGE**3 / min(times) / 1e9, 1)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few models, lanes and segments: not for a figure")
+    parser.add_argument("--models", nargs="+", choices=list(STEPS), default=None)
+    parser.add_argument("--optimizers", nargs="+", choices=["sgd", "adamw"], default=None)
+    parser.add_argument("--batches", nargs="+", type=int, default=None)
+    parser.add_argument("--lanes", nargs="+", type=int, default=None)
+    parser.add_argument("--rounds", type=int, default=None)
+    parser.add_argument("--alone", type=int, default=2, help="trials of a segment without lanes, in each process")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--compiled", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    given.rounds = given.rounds or (6 if given.quick else 20)
+    quick: dict[str, object] = {"models": ["mlp", "cnn", "vit_small"], "optimizers": ["sgd"], "batches": [64]}
+    quick |= {"lanes": [8, 16], "rounds": 4, "compiled": False}
+    full: dict[str, object] = {"models": list(STEPS), "optimizers": ["sgd", "adamw"], "batches": [64, 128]}
+    full |= {"lanes": COUNTS, "rounds": 12, "compiled": True}
+    for name, value in (quick if given.quick else full).items():
+        if getattr(given, name) is None:
+            setattr(given, name, value)
+    return given
+
+
+def main() -> int:
+    given = arguments()
     prepare()
+    top = ceiling()
+    print(f"a product of {LARGE} x {LARGE} on one thread: {top} GFLOP/s; {given.processes} processes\n", flush=True)
     context = multiprocessing.get_context("spawn")
     figures: dict[str, dict[str, object]] = {}
-    with ProcessPoolExecutor(2, mp_context=context, initializer=prepare) as pool:
-        for model in ("mlp", "cnn"):
-            for optimizer in ("sgd", "adamw"):
-                figures[f"{model}/{optimizer}"] = compare(pool, model, optimizer, given)
-    print("peers are eager; torch.compile one by one is not among them yet")
-    print(json.dumps({"benchmark": "lanes", "rounds": given.rounds, "figures": figures}))
+    with ProcessPoolExecutor(given.processes, mp_context=context, initializer=prepare) as pool:
+        for model, optimizer, batch in product(given.models, given.optimizers, given.batches):
+            kind = Kind(model, optimizer, batch, given.device)
+            figures[str(kind)] = compare(kind, pool, given)
+    settings = {
+        "rounds": given.rounds,
+        "compiled": given.compiled,
+        "processes": given.processes,
+        "device": given.device,
+    }
+    print(json.dumps({"benchmark": "lanes", **settings, "ceiling_gflop_per_s": top, "figures": figures}))
+    return 0 if all(one["met"] is not False for one in figures.values()) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

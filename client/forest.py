@@ -76,7 +76,8 @@ class Forest:
 
     def _key(self, trial: Proposal) -> Hashable:
         """What trials of a study differ in, their tables apart."""
-        return trial.seed, kind(self._numbers(trial))
+        own = (trial.schedule, self._numbers(trial)) if self._task.dropout_masks == "own" else None
+        return trial.seed, kind(self._numbers(trial)), own
 
 
 class _Tables:

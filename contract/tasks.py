@@ -13,6 +13,8 @@ from schedules import Span
 Decay: TypeAlias = Annotated[float, Field(ge=0, le=10)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 Epsilon: TypeAlias = Annotated[float, Field(gt=0, le=1)]
+LayerDecay: TypeAlias = Annotated[float, Field(gt=0, le=1)]
+"""The rate of every layer is this many times that of the one above it; 1: one rate for all."""
 
 
 class Sgd(Message):
@@ -22,6 +24,7 @@ class Sgd(Message):
     momentum: Fraction = 0.9
     nesterov: bool = False
     weight_decay: Decay = 0.0
+    layer_decay: LayerDecay = 1.0
 
 
 class Adam(Message):
@@ -32,6 +35,7 @@ class Adam(Message):
     beta2: Fraction = 0.999
     eps: Epsilon = 1e-8
     weight_decay: Decay = 0.0
+    layer_decay: LayerDecay = 1.0
 
 
 class AdamW(Message):
@@ -42,6 +46,7 @@ class AdamW(Message):
     beta2: Fraction = 0.999
     eps: Epsilon = 1e-8
     weight_decay: Decay = 0.01
+    layer_decay: LayerDecay = 1.0
 
 
 class RmsProp(Message):
@@ -52,6 +57,7 @@ class RmsProp(Message):
     alpha: Fraction = 0.99
     eps: Epsilon = 1e-8
     weight_decay: Decay = 0.0
+    layer_decay: LayerDecay = 1.0
 
 
 Optimizer: TypeAlias = Annotated[Sgd | Adam | AdamW | RmsProp, Field(discriminator="name")]
@@ -96,6 +102,7 @@ class Task(Message):
 
     `averaging` is evaluated at the end of each trial, at no second training: `val_loss_swa`, `test_accuracy_ema`,
     `val_loss_ensemble` and so on; the study's objective may be one of them. Each kind at most once.
+    `dropout_masks`: trials of one seed share them, as they share batches, or each trial draws its own.
     """
 
     dataset: Name
@@ -103,6 +110,7 @@ class Task(Message):
     optimizer: Optimizer = Sgd()
     batch_size: Annotated[int, Field(ge=1, le=1_048_576)] = 64
     label_smoothing: Fraction = 0.0
+    dropout_masks: Literal["shared", "own"] = "shared"
     averaging: Annotated[list[Averaging], Field(max_length=3)] = Field(default_factory=list)
 
     @field_validator("averaging")

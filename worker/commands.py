@@ -62,7 +62,8 @@ EngineOption = Annotated[
     Literal["auto", "solo", "lanes", "tree"],
     typer.Option(
         "--engine",
-        help="solo: one trial at a time; lanes: as one batched model what can be; tree, auto: and shared steps once.",
+        help="auto: whatever is fastest here. solo: one trial at a time; lanes: as one batched model what can be; "
+        "tree: and steps that trials share once.",
     ),
 ]
 LanesOption = Annotated[
@@ -98,7 +99,7 @@ def worker(
     name: NameOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = 1,
-    engine: EngineOption = "solo",
+    engine: EngineOption = "auto",
     lanes: LanesOption = None,
     task: TaskOption = None,
     data: DataOption = None,

@@ -23,6 +23,7 @@ def job(trial: TrialSpec, registry: Registry) -> Job:
         optimizer=optimizer(trial.task.optimizer),
         batch_size=trial.task.batch_size,
         label_smoothing=trial.task.label_smoothing,
+        dropout_masks=trial.task.dropout_masks,
         epochs=trial.budget.epochs,
         steps=trial.budget.steps,
         seed=trial.seed,

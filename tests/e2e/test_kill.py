@@ -73,7 +73,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     folder = tmp_path_factory.mktemp("farm")
     database = folder / "switchback.db"
     service = Service(f"sqlite:///{database}", folder, "--lease-ttl", "10", "--sweep", "0.5")
-    with service, Workers(service.url, folder, 2), StudyClient(service.url) as client:
+    with service, Workers(service.url, folder, 2, "--engine", "solo"), StudyClient(service.url) as client:
         yield Farm(service, client, database)
 
 

@@ -34,6 +34,9 @@ SLOW = Slow(DIGITS, Model("slow", mlp))
 """
 
 
+SLOWLY = ("--engine", "solo", "--task", "mine:SLOW")
+
+
 def refused(*arguments: str) -> str:
     """What the command says when it refuses to start."""
     app = typer.Typer()
@@ -106,7 +109,7 @@ def test_sigterm_finishes_the_trial_of_a_users_own_task_and_ends(
     slow_trial: tuple[LiveService, StudyClient], tmp_path: Path
 ) -> None:
     service, client = slow_trial
-    with running(tmp_path, "--url", service.url, "--task", "mine:SLOW") as (process, _):
+    with running(tmp_path, "--url", service.url, *SLOWLY) as (process, _):
         wait_until(lambda: client.trial(1).steps_done > 0, 60)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
@@ -140,7 +143,7 @@ def test_a_killed_worker_takes_its_heartbeat_along_and_the_trial_is_queued_again
     slow_trial: tuple[LiveService, StudyClient], tmp_path: Path
 ) -> None:
     service, client = slow_trial
-    with running(tmp_path, "--url", service.url, "--task", "mine:SLOW") as (process, _):
+    with running(tmp_path, "--url", service.url, *SLOWLY) as (process, _):
         wait_until(lambda: client.trial(1).steps_done > 0, 60)
         os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda: client.trial(1).status == "queued", 30)
@@ -151,7 +154,7 @@ def test_a_worker_that_was_frozen_past_its_lease_writes_nothing_and_says_so(
     slow_trial: tuple[LiveService, StudyClient], tmp_path: Path
 ) -> None:
     service, client = slow_trial
-    own = ("--task", "mine:SLOW", "--stall", "6", "--max-trials", "1")
+    own = (*SLOWLY, "--stall", "6", "--max-trials", "1")
     with running(tmp_path, "--url", service.url, *own) as (process, log):
         wait_until(lambda: client.trial(1).steps_done > 0, 60)
         process.send_signal(signal.SIGSTOP)
