@@ -104,6 +104,7 @@ def test_without_checkpoints_the_trial_is_trained_again_from_its_beginning(
     assert (trial.metrics, *curve) == undisturbed(trial)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_version_is_refused_and_the_curve_is_the_new_one(
     service: LiveService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
