@@ -27,10 +27,16 @@ Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[
 Scalar: TypeAlias = bool | int | float | Annotated[str, Field(min_length=1, max_length=64)]
 """A value a parameter can take; spans are strings such as "5%", "500 steps" and "5 epochs"."""
 
+
+def _document(schedule: AnySchedule | dict[str, object]) -> dict[str, object]:
+    """A schedule's JSON. A stored document is that already: the service hands it on without building the schedule."""
+    return schedule if isinstance(schedule, dict) else to_dict(schedule)
+
+
 ScheduleValue: TypeAlias = Annotated[
     AnySchedule,
     PlainValidator(lambda value: value if isinstance(value, Schedule | Feedback) else from_dict(value)),
-    PlainSerializer(to_dict, return_type=dict[str, object]),
+    PlainSerializer(_document, return_type=dict[str, object]),
     WithJsonSchema(
         {
             "type": "object",

@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.concurrency import run_in_threadpool
 
-from contract.errors import Problem
 from service import migrate, problems
 from service.access import gate, tokens
 from service.access.gatekeeper import Gatekeeper
@@ -21,7 +20,9 @@ from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
 from service.guard import Guard
+from service.keeper import Keeper
 from service.observing import Observing, latency_histogram
+from service.openapi import ERRORS, Application
 from service.planner import Planner
 from service.settings import Settings
 from service.version import VERSION
@@ -30,10 +31,6 @@ from service.webhooks.sender import Sender
 from service.writer import Writer
 
 PREFIX = "/api/v1"
-_ERRORS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem, "description": "Problem details (RFC 9457)"}
-    for status in (400, 401, 403, 404, 409, 422, 429, 503)
-}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -43,7 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
     with database.read() as session:
         auth = settings.auth == "tokens" or (settings.auth == "auto" and tokens.exist(session))
 
-    app = FastAPI(
+    app = Application(
         title="Switchback",
         version=VERSION,
         summary="Finds the learning-rate schedule a model should be trained with.",
@@ -61,7 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, hosts=settings.hosts)
     # Tried in order, the busiest first.
     for module in (leases, studies, trials, artifacts, schedules, access, webhooks):
-        app.include_router(module.router, prefix=PREFIX, responses=_ERRORS)
+        app.include_router(module.router, prefix=PREFIX, responses=ERRORS)
     app.include_router(health.router)
     install_dashboard(app)
     app.add_middleware(Observing, latency=app.state.latency)
@@ -97,16 +94,19 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def _run(app: FastAPI) -> AsyncIterator[None]:
-        planner, writer = Planner(database, settings, store), Writer(database)
+        planner, writer = Planner(database, settings), Writer(database)
+        keeper = Keeper(database, settings, store)
         courier = Courier(database, Sender()) if settings.webhooks else None
         app.state.context = Context(database, writer, planner, settings, store)
         await run_in_threadpool(planner.start)
         writer.start()
+        keeper.start()
         if courier is not None:
             courier.start()
         yield
         if courier is not None:
             await run_in_threadpool(courier.close)
+        await run_in_threadpool(keeper.close)
         await run_in_threadpool(writer.close)
         await run_in_threadpool(planner.close)
         database.close()

@@ -154,6 +154,15 @@ class Database:
         if (warning := sqlite_file.unsound()) is not None:
             log.warning(warning)
 
+    def compact(self) -> None:
+        """Give the room of removed rows back to the disk; PostgreSQL sees to that itself."""
+        if self.is_sqlite:
+            connection = self.writer.raw_connection()
+            try:
+                connection.cursor().execute("VACUUM")
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Give the connections back."""
         self.reader.dispose()
@@ -190,9 +199,9 @@ def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: da
             result = job(restrict(session, criteria), now)
             session.commit()
             return result
-    except OperationalError:
-        raise  # the connection is gone or the disk is full: SQLite may have rolled back what the others did, too
-    except Exception as error:  # noqa: BLE001 - whatever it is, the one who asked is told
+    except Exception as error:
+        if isinstance(error, OperationalError) and _passing(error):
+            raise  # the connection is gone or the disk is full: what the others did may be undone, too
         return error
 
 

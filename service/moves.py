@@ -18,7 +18,6 @@ from sqlalchemy import (
     case,
     func,
     insert,
-    or_,
     select,
     tuple_,
     update,
@@ -64,16 +63,11 @@ def hashed(token: str) -> str:
 
 def holds(*leases: LeaseRef) -> ColumnElement[bool]:
     """The fence: the rows whose current lease is one of these."""
-    return or_(
-        *(
-            and_(
-                Trial.id == lease.trial_id,
-                Trial.status == "leased",
-                Trial.attempt == lease.attempt,
-                Trial.token_hash == hashed(lease.token),
-            )
-            for lease in leases
-        )
+    keys = [(lease.trial_id, lease.attempt, hashed(lease.token)) for lease in leases]
+    return and_(
+        Trial.id.in_({lease.trial_id for lease in leases}),
+        Trial.status == "leased",
+        tuple_(Trial.id, Trial.attempt, Trial.token_hash).in_(keys),
     )
 
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from contract.errors import ErrorCode, FieldError, Problem
 from service.errors import NotModified, Overloaded, ServiceError
@@ -52,7 +53,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, "invalid-request")
-        return answer(problem(error.status_code, code, error.detail), dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = _allowed(request)
+        return answer(problem(error.status_code, code, error.detail), headers)
 
     @app.exception_handler(OSError)
     def _system(request: Request, error: OSError) -> JSONResponse:
@@ -66,6 +70,12 @@ def install(app: FastAPI) -> None:
     def _internal(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return answer(problem(500, "internal", "the service failed; its log has the details"))
+
+
+def _allowed(request: Request) -> str:
+    """The methods of the address, which may be spread over several routes."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in routes for method in getattr(route, "methods", None) or ()}))
 
 
 def _invalid_problem(found: Sequence[dict[str, object]]) -> Problem:

@@ -87,7 +87,7 @@ class Outbox:
         return self.pending >= CAPACITY
 
     def put(self, message: Message) -> None:
-        """Send this after all that was put before; an ending goes out at once, and what waits before it too.
+        """Send this after all that was put before; all but points goes out at once, and what waits before it too.
 
         A callable is called, in the outbox's thread, once all before it has arrived or been discarded.
         """
@@ -95,7 +95,7 @@ class Outbox:
             if isinstance(message, Checkpoint | Completion | Failure):
                 self._waiting = deque(one for one in self._waiting if not _overtaken(one, message.lease))
             self._waiting.append(message)
-            self._urgent = self._urgent or not isinstance(message, TrialReport | Checkpoint)
+            self._urgent = self._urgent or not isinstance(message, TrialReport)
             self._changed.notify_all()
 
     def flushed(self, timeout_s: float) -> bool:
@@ -179,7 +179,7 @@ class Outbox:
             sent = self._insist(lambda: self._client.put_artifact(lease, CHECKPOINT, path, step=step))
         except LeaseLost:
             self._holdings.lost(lease)
-        except (RequestRefused, OSError) as error:
+        except (RequestRefused, OSError, ValueError) as error:
             logger.warning("trial %d: the checkpoint after %d steps was not kept: %s", lease.trial_id, step, error)
         else:
             if sent is not None:

@@ -48,7 +48,7 @@ def mutants(*, postgres: bool, seed: int) -> int:
     for name in (None, *MUTANTS):
         if postgres and name in SQLITE_ONLY:
             continue
-        outcome = run(Plan(kills=6, workers=8, ttl_s=1.0, seed=seed, postgres=postgres, mutant=name))
+        outcome = run(Plan(kills=5, workers=8, at_least_s=25, seed=seed, postgres=postgres, mutant=name))
         rules = sorted({violation.rule for violation in outcome.violations})
         times = [violation.at - outcome.begun for violation in outcome.violations if violation.at is not None]
         first = f"first after {min(times):.1f} s; " if times else ""

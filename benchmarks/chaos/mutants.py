@@ -59,13 +59,16 @@ def acknowledge_before_commit() -> None:
         connection = self.writer.connect()
         with Session(connection) as session:
             now = self.now(session)
+        self._begin(connection)
         outcomes = [alone(connection, job, criteria, now) for job, criteria in jobs]
 
         def commit() -> None:
-            time.sleep(0.03)
-            connection.commit()
-            connection.close()
-            turn.__exit__(None, None, None)
+            time.sleep(0.5)
+            try:
+                connection.commit()
+            finally:
+                connection.close()
+                turn.__exit__(None, None, None)
 
         threading.Thread(target=commit).start()
         return outcomes

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import selectors
 import socket
-import statistics
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -44,12 +43,12 @@ class Outcome:
         return len(self.latencies) / self.seconds
 
     def quantile(self, q: float) -> float:
-        ordered = sorted(self.latencies)
+        ordered = sorted(self.latencies) or [float("nan")]
         return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
     @property
     def median(self) -> float:
-        return statistics.median(self.latencies)
+        return self.quantile(0.5)
 
 
 def request(method: str, path: str, body: bytes = b"", **headers: str) -> bytes:

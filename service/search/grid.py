@@ -40,6 +40,10 @@ class GridSearch:
     def planned(self) -> int:
         return self.cells * self.seeds
 
+    @property
+    def learns(self) -> bool:
+        return False
+
     def ahead(self, slots: int) -> int:
         return max(AHEAD, 4 * slots)
 

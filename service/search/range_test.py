@@ -41,6 +41,10 @@ class RangeTestSearch:
     def planned(self) -> int:
         return self.seeds
 
+    @property
+    def learns(self) -> bool:
+        return False
+
     def ahead(self, slots: int) -> int:
         return max(1, slots)
 

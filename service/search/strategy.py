@@ -51,6 +51,10 @@ class Strategy(Protocol):
     def planned(self) -> int | None:
         """How many trials there will be in all; None when it cannot know."""
 
+    @property
+    def learns(self) -> bool:
+        """Whether proposals depend on the history; one that does not learn is given none."""
+
     def ahead(self, slots: int) -> int:
         """How many trials to keep queued when the workers can run `slots` at a time."""
 

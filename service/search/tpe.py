@@ -58,6 +58,10 @@ class TpeSearch:
     def planned(self) -> int:
         return self.trials
 
+    @property
+    def learns(self) -> bool:
+        return True
+
     def ahead(self, slots: int) -> int:
         return max(1, slots)  # what waits longer in the queue was proposed knowing less
 

@@ -10,6 +10,7 @@ from desk import Desk, worker
 from sqlalchemy import select
 
 from contract.leases import Failure
+from schedules import from_dict
 from service import planner, queue, studies
 from service.models import Study, Trial
 
@@ -26,7 +27,7 @@ def loss_of(rate: float) -> float:
 
 def finish_one(desk: Desk) -> None:
     lease = desk.claim()[0]
-    desk.complete(desk.ref(lease), loss=loss_of(float(lease.trial.schedule.lr)))
+    desk.complete(desk.ref(lease), loss=loss_of(float(from_dict(lease.trial.schedule).lr)))
 
 
 def proposed(desk: Desk) -> list[tuple[int, str, str, float]]:

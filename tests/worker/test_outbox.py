@@ -179,13 +179,15 @@ def test_the_directive_to_stop_ends_the_trial_once(bench: Bench) -> None:
 
 
 def test_a_checkpoint_arrives_after_the_points_up_to_it_and_before_the_trial_is_given_back(bench: Bench) -> None:
+    bench.network.refuse = 1
     bench.report(0, 1, 2)
     bench.checkpoint(0, 2)
     bench.report(0, 3)
     bench.checkpoint(0, 3)
     bench.outbox.put(Release(lease=bench.leases[0], reason="told to stop"))
     assert bench.outbox.flushed(10)
-    assert bench.network.arrived == ["report", "checkpoint", "release"]
+    assert bench.network.arrived[-2:] == ["checkpoint", "release"]
+    assert set(bench.network.arrived[:-2]) == {"report"}
     assert bench.kept(1) == [("checkpoint", 3)]
 
 
@@ -196,7 +198,7 @@ def test_the_newest_checkpoint_of_a_trial_replaces_those_that_could_not_be_sent(
         bench.checkpoint(0, step)
         bench.checkpoint(1, step)
     assert bench.outbox.flushed(20)
-    assert bench.network.arrived == ["report", "checkpoint", "checkpoint"]
+    assert [name for name in bench.network.arrived if name != "report"] == ["checkpoint", "checkpoint"]
     assert (bench.kept(1), bench.kept(2)) == ([("checkpoint", 3)], [("checkpoint", 3)])
 
 

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
 import torch
 
-from worker.engine.engine import Engine
+from worker.engine.engine import Engine, Steering
+from worker.engine.events import Event
+from worker.engine.job import Job
 from worker.engine.lanes import Lanes, Tree
 from worker.engine.lanes.trunks import Trunks
 from worker.engine.solo import Solo
 
 EngineName: TypeAlias = Literal["auto", "solo", "lanes", "tree"]
+
+
+class AsBegun:
+    """Solo, but for jobs that lanes have begun: these they end, since another engine rounds otherwise."""
+
+    name = Solo.name
+    capacity = Solo.capacity
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._solo, self._lanes = Solo(device), Lanes(device, lanes=1)
+
+    def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
+        """See `worker.engine.engine.Engine`."""
+        for job in jobs:
+            begun = job.resume is not None and job.resume.engine == self._lanes.name
+            yield from (self._lanes if begun else self._solo).run([job], steering)
 
 
 def engine(name: EngineName, device: torch.device, *, lanes: int | None = None, trunks: Trunks | None = None) -> Engine:
@@ -23,7 +43,7 @@ def engine(name: EngineName, device: torch.device, *, lanes: int | None = None, 
     if name == "solo":
         if lanes is not None:
             raise ValueError(f"lanes: the engine solo trains one trial at a time, got {lanes}")
-        return Solo(device)
+        return AsBegun(device)
     if name == "lanes":
         return Lanes(device, lanes=lanes)
     return Tree(device, lanes=lanes, trunks=trunks, probing=name == "auto" and lanes is None)

@@ -78,7 +78,8 @@ class Lanes:
                 yield from self._solo.run([job], steering)
                 continue
             data = resident(job.task, self.device, self._dtype)
-            lanes = self._width(first, data)
+            # What a lane has begun a lane ends: another engine rounds otherwise.
+            lanes = self._width(first, data) if job.resume is None else self.lanes
             if lanes == SOLO < self.lanes:
                 yield from self._solo.run([job], steering)
                 continue

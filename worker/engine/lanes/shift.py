@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 from worker.engine.engine import Steering
 from worker.engine.errors import describe
-from worker.engine.events import Dropped, Event, Failed, Started
+from worker.engine.events import Checkpointed, Dropped, Event, Failed, Started
 from worker.engine.lanes.array import Array, Column
 from worker.engine.lanes.looks import Looks
-from worker.engine.lanes.row import Member, Row, plant
+from worker.engine.lanes.row import Beginning, Member, Row, plant
+from worker.engine.lanes.snapshots import resumed, snapshot
 from worker.engine.lanes.trunks import Nursery, Trunks, replay
+from worker.engine.snapshot import UnfitError, fingerprint
 from worker.tasks import Data
 
 logger = logging.getLogger(__name__)
@@ -56,18 +58,36 @@ class Shift:
         return sum(len(row.members) for row in self._rows)
 
     def join(self, members: list[Member], *, share: bool) -> None:
-        """Jobs from their beginning, or from a trunk that is kept; with `share` those alike are trained as one."""
+        """Jobs from their snapshot, from a trunk that is kept, or from their beginning; with `share` those alike are
+        trained as one.
+        """
         nursery = self._nursery
-        found = {member: trunk for member in members if nursery and (trunk := nursery.find(member)) is not None}
-        # Who begins from another trunk, or from none, has another beginning.
-        begins = [member.numbers[: found[member].step].tobytes() if member in found else b"" for member in members]
-        for row in plant(members, begins if share else None):
-            state = nursery.begin(row, found.get(row.some)) if nursery else None
+        columns = {member: column for member in members if (column := self._resumed(member)) is not None}
+        fresh = [member for member in members if member not in columns]
+        trunks = {member: trunk for member in fresh if nursery and (trunk := nursery.find(member)) is not None}
+        begins = {member: Beginning(trunk.step, trunk.job) for member, trunk in trunks.items()}
+        begins |= {member: Beginning(member.saved, fingerprint(column)) for member, column in columns.items()}
+        for row in plant(members, begins, share=share):
+            state = columns.get(row.some)
+            if state is None and nursery:
+                state = nursery.begin(row, trunks.get(row.some))
             self._waiting.append(Waiting(row, state))
+
+    def _resumed(self, member: Member) -> Column | None:
+        """The state of a job with a snapshot, if that fits."""
+        if member.job.resume is None:
+            return None
+        try:
+            return resumed(member, self.array)
+        except UnfitError as reason:
+            logger.warning(
+                "trial %d is trained from its beginning: its checkpoint does not fit: %s", member.job.id, reason
+            )
+            return None
 
     def go(self) -> Iterator[Event]:
         """Train up to the next stop of any row."""
-        yield from [event for row, _ in self._waiting for event in self._drop(row)]
+        yield from [event for row, state in self._waiting for event in (*self._save(row, state), *self._drop(row))]
         self._waiting = [one for one in self._waiting if one.row.members]
         seated = self._seat()
         for row, _ in seated:
@@ -116,7 +136,7 @@ class Shift:
             if self._nursery is not None and looks.sound(row):
                 self._nursery.keep(row)
             looks.close(row)
-            events += self._drop(row)
+            events += [*self._save(row, row), *self._drop(row)]
         self._succeed()
         return events
 
@@ -130,6 +150,20 @@ class Shift:
             else:
                 self._waiting += [Waiting(heir, row) for heir in heirs]
 
+    def _save(self, row: Row, state: Column | Row | None) -> list[Event]:
+        """Snapshots of the row's jobs that are due and would keep anything new."""
+        due = [member for member in row.members.values() if member.begun and row.step > member.saved]
+        # All or none: from snapshots of one step they go on as one.
+        if state is None or not any(self._steering.checkpoint_due(member.job.id) for member in due):
+            return []
+        column = self.array.column(state) if isinstance(state, Row) else state
+        events: list[Event] = []
+        for member in due:
+            member.saved = row.step
+            self._steering.checkpointed(member.job.id)
+            events.append(Checkpointed(member.job.id, row.step, snapshot(member, row.step, column, self.array.device)))
+        return events
+
     def _drop(self, row: Row) -> list[Event]:
         """Take out the jobs that were dropped."""
         gone = [member for member in row.members.values() if self._steering.dropped(member.job.id)]
@@ -140,10 +174,12 @@ class Shift:
 def _begun(row: Row) -> Iterator[Event]:
     """Jobs in their first lane, and what they say of a trunk's past. Who shares any update shares the first."""
     new = [member for member in row.members.values() if not member.begun]
-    engine = "tree" if len(row.node.members) > 1 or row.step else "lanes"
     for member in new:
         member.begun = True
-        yield Started(member.job.id, member.horizon.total_steps, member.horizon.steps_per_epoch, engine)
+        resumed_from = member.saved or None
+        alone = len(row.node.members) == 1 and row.step == member.saved
+        engine, horizon = "lanes" if alone else "tree", member.horizon
+        yield Started(member.job.id, horizon.total_steps, horizon.steps_per_epoch, engine, resumed_from)
     if new and row.past is not None:
         yield from replay(row)
 

@@ -1,0 +1,141 @@
+"""Worker processes killed in the middle of training, over real HTTP: the trial ends as if nobody had been."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from processes import Service, Workers
+
+from client.studies import StudyClient
+from contract.studies import CreateStudy
+from contract.trials import TrialView
+from worker.engine import Ema, Finished, Job, Points, Solo, Steering
+from worker.tasks import assemble
+
+pytestmark = pytest.mark.timeout(300)
+
+STEPS = 400
+SLOW = """
+import time
+from worker.tasks import Classification, Model
+from worker.tasks.digits import DIGITS
+from worker.tasks.models import mlp
+
+class Slow(Classification):
+    def loss(self, *args, **options):
+        time.sleep(0.01)
+        return super().loss(*args, **options)
+
+SLOW = Slow(DIGITS, Model("slow", mlp))
+"""
+STUDY: dict[str, Any] = {
+    "name": "one trial",
+    "task": {"dataset": "digits", "model": "slow", "averaging": [{"kind": "ema"}]},
+    "budget": {"steps": STEPS},
+    "space": {"schedules": ["onecycle"], "lr": 0.05},
+    "search": {"method": "grid"},
+    "objective": {"metric": "val_loss_ema"},
+    "limits": {"max_lost": 10},
+}
+
+
+@dataclass
+class Bench:
+    service: Service
+    client: StudyClient
+    folder: Path
+    workers: int = 0
+
+    def work(self, *options: str) -> Workers:
+        """A worker on a machine of its own: nothing of an earlier one's disk is there."""
+        self.workers += 1
+        folder = self.folder / str(self.workers)
+        folder.mkdir()
+        own = ("--task", "slow_digits:SLOW", "--only", "digits/*", "--cache", str(folder / "cache"))
+        return Workers(self.service.url, folder, 1, *own, *options)
+
+    def until(self, holds: Callable[[], object]) -> None:
+        give_up_at = time.monotonic() + 90
+        while not holds():
+            assert time.monotonic() < give_up_at, "waited in vain"
+            time.sleep(0.05)
+
+    def killed(self, when: Callable[[TrialView], object], *options: str) -> None:
+        """A worker that is killed, with its machine so to say, as soon as `when`; wait until the service knows."""
+        with self.work(*options) as worker:
+            self.until(lambda: when(self.client.trial(1)))
+            worker.processes[0].send_signal(signal.SIGKILL)
+            worker.processes[0].wait()
+        self.until(lambda: self.client.trial(1).status == "queued")
+
+    def checkpoints(self) -> list[int]:
+        return [item.step for item in self.client.artifacts(1).items]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    torch.set_num_threads(1)
+    (tmp_path / "slow_digits.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    service = Service(f"sqlite:///{tmp_path}/switchback.db", tmp_path, "--lease-ttl", "5", "--sweep", "0.2")
+    with service, StudyClient(service.url) as client:
+        client.create(CreateStudy.model_validate(STUDY))
+        yield Bench(service, client, tmp_path)
+
+
+def undisturbed(trial: TrialView) -> tuple[dict[str, float], dict[int, dict[str, float]]]:
+    """Metrics and points of the same trial in this process, from its beginning to its end."""
+    task = assemble().task("digits/mlp")
+    job = Job(id=1, task=task, schedule=trial.schedule, steps=STEPS, seed=trial.seed, averaging=(Ema(),))
+    events = list(Solo(torch.device("cpu")).run([job], Steering()))
+    assert isinstance(events[-1], Finished)
+    return dict(events[-1].metrics), {one.step: dict(one.values) for one in events if isinstance(one, Points)}
+
+
+def reported(client: StudyClient) -> dict[int, dict[str, float]]:
+    (curve,) = client.curves(1, trials=[1], points=5_000).curves
+    assert len(set(curve.steps)) == len(curve.steps)
+    rows = [{name: values[at] for name, values in curve.values.items()} for at in range(len(curve.steps))]
+    return {
+        step: {name: value for name, value in row.items() if value is not None}
+        for step, row in zip(curve.steps, rows, strict=True)
+    }
+
+
+def test_killed_before_and_behind_a_checkpoint_a_trial_ends_bit_for_bit_as_if_undisturbed(bench: Bench) -> None:
+    bench.killed(lambda trial: trial.steps_done > 0, "--checkpoint-every", "100")
+    first: list[int] = []
+
+    def between_two(trial: TrialView) -> bool:
+        first.extend(bench.checkpoints())
+        return len(first) > 0 and trial.steps_done > first[0]
+
+    bench.killed(between_two, "--checkpoint-every", "0.3")
+    with bench.work("--max-trials", "1"):
+        bench.client.wait(1, timeout_s=90)
+    trial = bench.client.trial(1)
+    assert [attempt.outcome for attempt in trial.attempts] == ["lost", "lost", "complete"]
+    assert [attempt.resumed_from is None for attempt in trial.attempts] == [True, True, False]
+    assert (trial.metrics, reported(bench.client)) == undisturbed(trial)
+
+
+@pytest.mark.slow
+def test_killed_at_six_moments_nobody_chose_a_trial_ends_bit_for_bit_as_if_undisturbed(bench: Bench) -> None:
+    chance = random.Random(0)
+    for _ in range(6):
+        target = bench.client.trial(1).steps_done + chance.randint(1, 50)
+        bench.killed(lambda trial, target=target: trial.steps_done >= target, "--checkpoint-every", "0.05")
+    with bench.work("--max-trials", "1"):
+        bench.client.wait(1, timeout_s=90)
+    trial = bench.client.trial(1)
+    assert [attempt.outcome for attempt in trial.attempts] == ["lost"] * 6 + ["complete"]
+    assert (trial.metrics, reported(bench.client)) == undisturbed(trial)

@@ -1,0 +1,141 @@
+"""What must not depend on who comes first: the reaper against completions, and one request sent by many at once."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from desk import T0, TTL_S, Desk, token
+from sqlalchemy import event, func, select
+
+from contract.leases import LeaseRef, Point, TrialReport
+from service import models, queue
+from service.errors import LeaseLost
+
+TRIALS = 50
+
+
+def lapsed(desk: Desk, count: int) -> list[LeaseRef]:
+    """Leases of one study that have just run out, not yet swept."""
+    desk.create(cells=count, limits={"max_lost": 1_000})
+    refs = [desk.ref(lease) for lease in desk.claim(count=count)]
+    desk.later(TTL_S + 1)
+    return refs
+
+
+def completed(desk: Desk, ref: LeaseRef) -> bool:
+    try:
+        return desk.complete(ref) == "complete"
+    except LeaseLost:
+        return False
+
+
+def interleaved(desk: Desk, draw: random.Random, pool: ThreadPoolExecutor) -> list[tuple[LeaseRef, bool]]:
+    """A sweep over expired leases whose holders complete them before, in the middle of, and after its statements.
+
+    On SQLite, where nobody writes beside a writer, those in the middle wait for its end; on PostgreSQL they commit at
+    once, or wait for the row.
+    """
+    refs = lapsed(desk, TRIALS)
+    early, during = draw.sample(refs, TRIALS // 5), draw.sample(refs, TRIALS // 2)
+    moments = [draw.randint(1, TRIALS) for _ in during]
+    answers = [(ref, completed(desk, ref)) for ref in early]
+    started: list[tuple[LeaseRef, Future[bool]]] = []
+    statements = 0
+
+    def strike(*executed: Any) -> None:  # SQLAlchemy's six arguments, of which the third is the statement
+        nonlocal statements
+        statement = executed[2]
+        if "SET status" in statement or statement.startswith("SELECT trials.id, trials.attempt, trials.lost"):
+            statements += 1
+            for ref, moment in zip(during, moments, strict=True):
+                if moment == statements:
+                    started.append((ref, pool.submit(completed, desk, ref)))
+
+    with desk.database.write() as session:
+        connection = session.connection()
+        event.listen(connection, "after_cursor_execute", strike)
+        queue.sweep(session, now=desk.now)
+        event.remove(connection, "after_cursor_execute", strike)
+    answers += [(ref, future.result()) for ref, future in started]
+    return answers + [(ref, completed(desk, ref)) for ref in refs]
+
+
+def overwritten(desk: Desk, answers: list[tuple[LeaseRef, bool]]) -> list[int]:
+    """Trials whose state is not the one that was acknowledged: completed when told so, queued again when refused."""
+    told: dict[int, bool] = {}
+    for ref, done in answers:
+        told[ref.trial_id] = told.get(ref.trial_id, False) or done
+    with desk.database.read() as session:
+        rows = session.execute(select(models.Trial.id, models.Trial.status).where(models.Trial.id.in_(told)))
+        return [trial for trial, status in rows if status != ("complete" if told[trial] else "queued")]
+
+
+def race(desk: Desk, rounds: int) -> tuple[int, int, list[int]]:
+    """Interleavings tried, completions acknowledged, trials overwritten."""
+    draw, tried, done, wrong = random.Random(1), 0, 0, []
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(rounds):
+            answers = interleaved(desk, draw, pool)
+            tried, done = tried + len(answers), done + sum(answer for _, answer in answers)
+            wrong += overwritten(desk, answers)
+            with desk.database.write() as session:  # so that the next round claims its own trials
+                queue.cancel_queued(session, session.scalar(select(func.max(models.Study.id))), now=T0, reason="over")
+    return tried, done, wrong
+
+
+def test_the_reaper_overwrites_no_completion_in_300_interleavings(desk: Desk) -> None:
+    tried, done, wrong = race(desk, 4)
+    assert wrong == []
+    assert tried >= 300
+    assert 0 < done < tried
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_reaper_overwrites_no_completion_in_10_000_interleavings(desk: Desk) -> None:
+    tried, _, wrong = race(desk, 130)
+    assert wrong == []
+    assert tried >= 10_000
+
+
+def storm(desk: Desk, times: int) -> tuple[set[tuple[int, ...]], list[str]]:
+    """One claim, one report and one completion, each sent by many at once, again and again."""
+    desk.create(cells=8)
+    mine = token()
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda _: desk.claim(count=2, claim_token=mine), range(times)))
+        refs = [desk.ref(lease) for lease in claims[0]]
+        points = [Point(step=step, values={"train_loss": 1.0}) for step in range(1, 11)]
+        body = [TrialReport(lease=ref, total_steps=20, steps_per_epoch=10, points=points) for ref in refs]
+
+        def send(_: int) -> None:
+            with desk.database.write() as session:
+                queue.report(session, body, now=desk.now, ttl_s=TTL_S)
+
+        list(pool.map(send, range(times)))
+        answers = list(pool.map(lambda _: desk.complete(refs[0]), range(times)))
+    return {tuple(lease.trial.id for lease in leases) for leases in claims}, list(answers)
+
+
+def effects(desk: Desk) -> tuple[int, int, float]:
+    """Attempts, points, and the seconds booked."""
+    with desk.database.read() as session:
+        counts = [session.scalar(select(func.count()).select_from(one)) for one in (models.Attempt, models.Point)]
+        return counts[0] or 0, counts[1] or 0, session.scalar(select(func.sum(models.Trial.device_seconds))) or 0.0
+
+
+def test_a_storm_of_duplicates_has_one_effect_each(desk: Desk) -> None:
+    claimed, answers = storm(desk, 40)
+    assert (len(claimed), set(answers)) == (1, {"complete"})
+    assert effects(desk) == (2, 20, 1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_storm_of_1_000_duplicates_has_one_effect_each(desk: Desk) -> None:
+    claimed, answers = storm(desk, 1_000)
+    assert (len(claimed), set(answers)) == (1, {"complete"})
+    assert effects(desk) == (2, 20, 1.0)
