@@ -20,6 +20,7 @@ from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
 from service.guard import Guard
+from service.keeper import Keeper
 from service.observing import Observing, latency_histogram
 from service.openapi import ERRORS, Application
 from service.planner import Planner
@@ -93,16 +94,19 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def _run(app: FastAPI) -> AsyncIterator[None]:
-        planner, writer = Planner(database, settings, store), Writer(database)
+        planner, writer = Planner(database, settings), Writer(database)
+        keeper = Keeper(database, settings, store)
         courier = Courier(database, Sender()) if settings.webhooks else None
         app.state.context = Context(database, writer, planner, settings, store)
         await run_in_threadpool(planner.start)
         writer.start()
+        keeper.start()
         if courier is not None:
             courier.start()
         yield
         if courier is not None:
             await run_in_threadpool(courier.close)
+        await run_in_threadpool(keeper.close)
         await run_in_threadpool(writer.close)
         await run_in_threadpool(planner.close)
         database.close()

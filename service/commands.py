@@ -51,6 +51,12 @@ ArtifactsOption = Annotated[
         help="Folder, or URL such as s3://BUCKET/PREFIX, for checkpoints and models; by default beside the database.",
     ),
 ]
+RetainOption = Annotated[
+    float | None,
+    typer.Option(
+        "--retain-curves", min=0.01, metavar="DAYS", help="Thin the curves of studies this long after their end."
+    ),
+]
 LogOption = Annotated[str, typer.Option("--log-level", help="debug, info, warning or error.")]
 LogJsonOption = Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")]
 
@@ -64,6 +70,7 @@ def serve(
     sweep: SweepOption = 5.0,
     auth: AuthOption = "auto",
     artifacts: ArtifactsOption = None,
+    retain_curves: RetainOption = None,
     webhooks: WebhooksOption = False,
     log_level: LogOption = "info",
     log_json: LogJsonOption = False,
@@ -86,6 +93,7 @@ def serve(
         hosts=hosts,
         auth=auth,
         artifacts=artifacts,
+        retain_curves_days=retain_curves,
         webhooks=webhooks,
     )
     with _listening(host, port) as listener:

@@ -154,6 +154,15 @@ class Database:
         if (warning := sqlite_file.unsound()) is not None:
             log.warning(warning)
 
+    def compact(self) -> None:
+        """Give the room of removed rows back to the disk; PostgreSQL sees to that itself."""
+        if self.is_sqlite:
+            connection = self.writer.raw_connection()
+            try:
+                connection.cursor().execute("VACUUM")
+            finally:
+                connection.close()
+
     def close(self) -> None:
         """Give the connections back."""
         self.reader.dispose()

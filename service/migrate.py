@@ -48,10 +48,12 @@ def readable(database: Database) -> Iterator[Session | None]:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[Database]:
-    """The database at this version's schema, closed afterwards."""
+def opened(settings: Settings, *, alone: bool = False) -> Iterator[Database]:
+    """The database at this version's schema, closed afterwards; `alone`: a SQLite file must not be in use."""
     database = Database(settings)
     try:
+        if alone:
+            database.hold()
         upgrade(database)
         yield database
     finally:

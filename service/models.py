@@ -53,6 +53,7 @@ class Study(Base):
     changed: Mapped[int] = mapped_column(BigInteger, default=tick(), onupdate=tick(), server_default="0")
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    archived_at: Mapped[datetime | None]
 
 
 _QUEUED = text("status = 'queued'")

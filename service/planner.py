@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from math import inf
 from typing import TypeVar
@@ -20,8 +20,7 @@ from sqlalchemy.orm import Session
 
 from contract.studies import CreateStudy, StudyStatus
 from contract.trials import TrialStatus
-from service import artifacts, idempotency, queue, studies
-from service.artifact_store import ArtifactStore
+from service import queue, studies
 from service.database import Database
 from service.lifecycle import LIVE, STATUSES
 from service.models import Study, Trial, Worker
@@ -35,9 +34,6 @@ LATE = 3
 """Sweeps missed in a row that make an outage."""
 
 Result = TypeVar("Result")
-
-COLLECT_S = 600.0
-"""Between looks for files without a row; with `artifacts.ORPHANED_AFTER` one is gone within the hour."""
 
 
 def top_up(database: Database, study_id: int, *, live: timedelta) -> None:
@@ -133,16 +129,14 @@ STALLED_S = 120.0
 class Planner:
     """A thread that tops up studies when woken, and sweeps expired leases on a beat."""
 
-    def __init__(self, database: Database, settings: Settings, store: ArtifactStore) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._store = store
         self._settings = settings
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._live = timedelta(seconds=settings.lease_ttl_s)
         self._sweep_every = timedelta(seconds=settings.sweep_s)
         self._next_sweep = self._came_round = time.monotonic()
-        self._next_collection = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
 
     def start(self) -> None:
@@ -177,7 +171,6 @@ class Planner:
             if time.monotonic() >= self._next_sweep:
                 self._next_sweep = time.monotonic() + self._settings.sweep_s
                 self._guarded(self._sweep)
-                self._guarded(self._collect)
             for study_id in self._guarded(self._running) or ():
                 self._guarded(partial(top_up, self._database, study_id, live=self._live))
 
@@ -199,16 +192,7 @@ class Planner:
             now = self._database.now(session)
             outage = queue.extend_over_outage(session, now=now, tolerated=LATE * self._sweep_every)
             expired = queue.sweep(session, now=now)
-            idempotency.expire(session, now=now)
         if outage:
             log.warning("leases extended by %.0f s, in which nothing could be written", outage.total_seconds())
         if expired:
             log.warning("%d leases expired; their trials are queued again", expired)
-
-    def _collect(self) -> None:
-        artifacts.collect_checkpoints(self._database, self._store)
-        if time.monotonic() >= self._next_collection:
-            self._next_collection = time.monotonic() + COLLECT_S
-            found = artifacts.collect_orphans(self._database, self._store, now=datetime.now(UTC))
-            if found:
-                log.info("%d files of artifacts that no trial names were removed", found)

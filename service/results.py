@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, and_, or_, select, tuple_
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session
 
 from contract.pages import ChangesPage
@@ -14,16 +14,14 @@ from contract.trials import AttemptView, Curve, Curves, TrialRow, TrialStatus, T
 from schedules import from_dict
 from schedules.export import to_torch_source
 from schedules.svg import svg
+from service import points as points_of
 from service import rates, studies
 from service.errors import Conflict, NoResultYet, NotFound
-from service.models import Attempt, Point, Trial, Worker
+from service.models import Attempt, Trial, Worker
 from service.search.range_curve import analyse
 from service.ticks import seen
 
 CURVES_SHOWN = 12
-
-FREQUENT = frozenset({"train_loss", "lr"})
-"""What comes with every point."""
 
 
 def trial(session: Session, trial_id: int) -> TrialView:
@@ -158,7 +156,7 @@ def drawing(session: Session, trial_id: int, *, log: bool) -> str:
         raise NotFound(f"there is no trial {trial_id}")
     if row.total_steps is None:
         raise Conflict(f"trial {trial_id} has not begun: only its worker knows how many steps it takes")
-    return svg({row.family: rates.drawn(row, *_points(session, row))}, log=log)
+    return svg({row.family: rates.drawn(row, *points_of.curve(session, row))}, log=log)
 
 
 def range_test(session: Session, study_id: int) -> RangeTestView:
@@ -188,7 +186,7 @@ def range_test(session: Session, study_id: int) -> RangeTestView:
 
 def _range_curve(session: Session, row: Trial) -> RangeTestCurve | None:
     """Loss of the latest attempt's points against the rate the update before them used."""
-    steps, values = _points(session, row)
+    steps, values = points_of.curve(session, row)
     loss = [(step, value["train_loss"]) for step, value in zip(steps, values, strict=True) if "train_loss" in value]
     if not loss or row.total_steps is None:
         return None
@@ -197,7 +195,7 @@ def _range_curve(session: Session, row: Trial) -> RangeTestCurve | None:
 
 
 def _curves(session: Session, study_id: int, rows: Sequence[Trial], points: int) -> Curves:
-    reported = {row.id: _points(session, row) for row in rows}
+    reported = {row.id: points_of.curve(session, row) for row in rows}
     return Curves(
         study_id=study_id,
         curves=[_metric_curve(row, *reported[row.id], points) for row in rows],
@@ -205,29 +203,8 @@ def _curves(session: Session, study_id: int, rows: Sequence[Trial], points: int)
     )
 
 
-def _points(session: Session, row: Trial) -> tuple[list[int], list[dict[str, float]]]:
-    statement = select(Point.step, Point.values).where(Point.trial_id == row.id, _of_curve(session, row))
-    found = session.execute(statement.order_by(Point.step)).all()
-    return [step for step, _ in found], [values for _, values in found]
-
-
-def _of_curve(session: Session, row: Trial) -> ColumnElement[bool]:
-    """The last attempt's points, and those of the attempt it resumed from up to that step, and so on back.
-
-    Points of a run that was thrown away are none of these.
-    """
-    parts, attempt, upto = [Point.attempt == row.attempt], row.attempt, None
-    earlier = select(Attempt).where(Attempt.trial_id == row.id, Attempt.resumed_attempt.is_not(None))
-    resumed = {one.number: one for one in session.scalars(earlier)} if row.attempt > 1 else {}
-    while (one := resumed.get(attempt)) is not None and one.resumed_attempt is not None:
-        assert one.resumed_from is not None
-        attempt, upto = one.resumed_attempt, one.resumed_from if upto is None else min(upto, one.resumed_from)
-        parts.append(and_(Point.attempt == attempt, Point.step <= upto))
-    return or_(*parts)
-
-
 def _metric_curve(row: Trial, steps: list[int], values: list[dict[str, float]], points: int) -> Curve:
-    kept = _thin(values, points)
+    kept = points_of.thin(values, points)
     names = sorted({name for index in kept for name in values[index]})
     return Curve(
         trial_id=row.id,
@@ -237,10 +214,3 @@ def _metric_curve(row: Trial, steps: list[int], values: list[dict[str, float]], 
         steps=[steps[index] for index in kept],
         values={name: [values[index].get(name) for index in kept] for name in names},
     )
-
-
-def _thin(values: Sequence[dict[str, float]], points: int) -> list[int]:
-    """Every k-th point, and every point that carries a metric besides the training loss (validations are few)."""
-    stride = max(1, -(-len(values) // points))
-    telling = (index for index, value in enumerate(values) if value.keys() - FREQUENT)
-    return sorted({*range(0, len(values), stride), *telling, *range(len(values))[-1:]})

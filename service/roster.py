@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Executable, bindparam, update
+from sqlalchemy import Executable, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from contract.leases import WorkerInfo
 from service.database import DIALECTS, dialect
 from service.errors import Conflict
-from service.models import Worker, table
+from service.models import Trial, Worker, table
 
 WORKERS = table(Worker)
+FORGOTTEN_AFTER = timedelta(days=7)
 
 
 def _see(statement: sqlite.Insert | postgresql.Insert) -> Executable:
@@ -37,3 +38,9 @@ def see_worker(session: Session, worker: WorkerInfo, *, now: datetime, access: i
 def hear_from(session: Session, worker_id: str, *, now: datetime) -> None:
     """Note that a worker is alive."""
     session.connection().execute(_SEEN, {"p_worker": worker_id, "p_now": now})
+
+
+def forget(session: Session, *, now: datetime) -> None:
+    """Drop workers not heard of for long, and holding nothing; their attempts keep their id."""
+    busy = select(Trial.worker_id).where(Trial.worker_id.is_not(None))
+    session.execute(delete(Worker).where(Worker.last_seen_at < now - FORGOTTEN_AFTER, Worker.id.not_in(busy)))

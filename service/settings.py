@@ -21,7 +21,8 @@ class Settings:
     `hosts` are the names the service may be called by. `auth`: whether requests need an access token; `auto` when the
     database has ever had one. `artifacts` is a folder, or a URL such as `s3://bucket/prefix`; by default a folder
     beside the SQLite file, or `switchback.artifacts` where the service was started. A single artifact has at most
-    `artifact_bytes`, those of a study together `artifact_quota`. `webhooks`: whether they are sent. `token_rate`:
+    `artifact_bytes`, those of a study together `artifact_quota`. The curves of studies that ended
+    `retain_curves_days` ago are thinned, None: never. `webhooks`: whether they are sent. `token_rate`:
     requests a second of one token, twice as many in a burst. A project has at most `live_studies` running, and starts
     none while `queued_trials` of it wait.
     """
@@ -35,6 +36,7 @@ class Settings:
     artifacts: str | None = None
     artifact_bytes: int = 2 * 2**30
     artifact_quota: int = 100 * 2**30
+    retain_curves_days: float | None = None
     auth: Auth = "auto"
     webhooks: bool = False
     token_rate: float = 1_000.0
@@ -48,6 +50,8 @@ class Settings:
         for name in ("lease_ttl_s", "sweep_s", "idle_retry_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be > 0 seconds, got {getattr(self, name)}")
+        if self.retain_curves_days is not None and not self.retain_curves_days > 0:
+            raise ValueError(f"retain_curves_days: must be > 0 days, got {self.retain_curves_days}")
         for name in ("token_rate", "live_studies", "queued_trials"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be > 0, got {getattr(self, name)}")

@@ -40,6 +40,7 @@ COMMANDS = {
     "serve": Entry("service.commands:serve", "Run the service and its dashboard.", "service"),
     "backup": Entry("service.backup_commands:backup", "Write a backup of the service's database and files.", "service"),
     "restore": Entry("service.backup_commands:restore", "Put a backup in the place of the database.", "service"),
+    "archive": Entry("service.archive_command:archive", "Thin the curves of studies that ended long ago.", "service"),
     "worker": Entry("worker.commands:worker", "Train trials on this machine.", "worker"),
     "doctor": Entry("service.doctor_command:doctor", "Check a service's database, workers and queue.", "service"),
     "token": Entry("service.token_commands:app", "Create, list and revoke access tokens of a service.", "service"),

@@ -11,7 +11,6 @@ from sqlalchemy import func, select
 
 from contract.leases import Failure, HeartbeatRequest, LeaseRef, Point, Release, TrialReport
 from service import models, queue, studies
-from service.artifact_store import open_store
 from service.errors import InvalidRequest, LeaseLost
 from service.planner import Planner
 from service.settings import Settings
@@ -265,7 +264,7 @@ def test_a_database_that_was_away_costs_no_lease_either(desk: Desk, monkeypatch:
     desk.create(cells=1)
     desk.claim()
     settings = Settings(database=desk.database.url.render_as_string(hide_password=False))
-    planner = Planner(desk.database, settings, open_store("unused"))
+    planner = Planner(desk.database, settings)
     monkeypatch.setattr(desk.database, "now", lambda session: desk.now)
     for seconds in (0, 5, 300, TTL_S - 6):
         desk.later(seconds)
@@ -277,7 +276,7 @@ def test_a_silent_worker_is_not_spared_by_sweeps_in_time(desk: Desk, monkeypatch
     desk.create(cells=1)
     desk.claim()
     settings = Settings(database=desk.database.url.render_as_string(hide_password=False))
-    planner = Planner(desk.database, settings, open_store("unused"))
+    planner = Planner(desk.database, settings)
     monkeypatch.setattr(desk.database, "now", lambda session: desk.now)
     gone = desk.now
     while desk.statuses() == ["leased"]:
