@@ -52,15 +52,17 @@ def nested(opening: str, closing: str, depth: int) -> bytes:
     return (opening * depth + "1" + closing * depth).encode()
 
 
-@pytest.mark.parametrize("depth", [60, 150, 300, 900, 5_000, 100_000])
-@pytest.mark.parametrize("shape", ["[|]", '{"a":|}', '{"kind":"scale","schedule":|}', '{"kind":"join","pieces":[|]}'])
-@pytest.mark.parametrize("path", ["studies", "previews", "drawings", "leases/report"])
-def test_deep_json_is_refused_and_never_a_fault(http: TestClient, path: str, shape: str, depth: int) -> None:
-    deep = nested(*shape.split("|"), depth)
-    bare = http.post(f"{V1}/{path}", content=deep, headers={"content-type": "application/json"})
-    inside = b'{"schedules": {"a": ' + deep + b'}, "space": ' + deep + b', "total_steps": 10}'
-    held = http.post(f"{V1}/{path}", content=inside, headers={"content-type": "application/json"})
-    assert {bare.status_code, held.status_code} <= {400, 413, 422}
+@pytest.mark.parametrize("shape", ["[|]", '{"a":|}', '{"kind":"scale","schedule":|}'])
+@pytest.mark.parametrize("path", ["studies", "drawings", "leases/report"])
+def test_deep_json_is_refused_and_never_a_fault(http: TestClient, path: str, shape: str) -> None:
+    statuses = set()
+    for depth in (60, 300, 900, 100_000):
+        deep = nested(*shape.split("|"), depth)
+        inside = b'{"schedules": {"a": ' + deep + b'}, "space": ' + deep + b', "total_steps": 10}'
+        for body in (deep, inside):
+            answer = http.post(f"{V1}/{path}", content=body, headers={"content-type": "application/json"})
+            statuses.add(answer.status_code)
+    assert statuses <= {400, 413, 422}
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "9" * 5_000, "NaN", "0." + "0" * 5_000 + "1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,18 @@ def test_a_drained_workers_trial_goes_on_where_it_was(service: LiveService, tmp_
     assert (first.outcome, last.outcome) == ("preempted", "complete")
     assert last.resumed_from in range(24, 60)
     assert list(cache.iterdir()) == []
+
+
+def test_a_paused_studys_trial_is_kept_and_given_back(service_of: Callable[..., LiveService], tmp_path: Path) -> None:
+    service = service_of(lease_ttl_s=3.0)
+    submit(service, **ONE | {"budget": {"steps": 2_000}})
+    with AgentThread(service, registry=slow(0.02), cache=tmp_path / "a"), StudyClient(service.url) as client:
+        wait_until(lambda: client.trial(1).steps_done >= 8)
+        client.pause(1)
+        wait_until(lambda: client.trial(1).status == "queued")
+        (kept,), (attempt,) = client.artifacts(1).items, client.trial(1).attempts
+    assert (kept.name, attempt.outcome, attempt.reason) == ("checkpoint", "preempted", "its study was paused")
+    assert kept.step >= 8
 
 
 def damage(cache: Path) -> None:
