@@ -83,6 +83,7 @@ class PostgresServer:
     def kill(self) -> None:
         """SIGKILL of the server with all its processes: what a machine does that loses power, but for its disk."""
         postmaster = int((self.data / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGSTOP)  # so that it starts nobody between our looking and our killing
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         family = [postmaster, *map(int, children)]
         for pid in family:
