@@ -184,3 +184,10 @@ def test_no_name_of_an_artifact_leads_out_of_its_place(http: TestClient, name: s
         put.status_code in {404, 405, 422},
         http.get(path.split("?", maxsplit=1)[0]).status_code in {200, 404, 422},
     ) == (True, True)
+
+
+def test_no_line_of_the_log_can_be_forged(http: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="service.access"):
+        http.get("/api/v1/nowhere%0d%0aINFO%20all%20is%20well")
+    said = [record.getMessage() for record in caplog.records if "nowhere" in record.getMessage()]
+    assert (len(said), [line for line in said if "\n" in line or "\r" in line]) == (1, [])
