@@ -91,6 +91,8 @@ class PostgresServer:
                 os.kill(pid, signal.SIGKILL)
         while any(_lives(pid) for pid in family):
             time.sleep(0.01)
+        for lock in (self.data / "postmaster.pid", self.root / f".s.PGSQL.{self.port}.lock"):
+            lock.unlink()  # a dead process that nobody has reaped yet would still count as running
 
     def __enter__(self) -> Self:
         self._run("initdb", "-D", str(self.data), "-U", "switchback", "-A", "trust", "-E", "UTF8", "--no-sync")
