@@ -13,7 +13,18 @@ from lane_jobs import CPU, alone, at_rate, curves, dropped, gap, job, train
 
 from schedules import Join, Schedule, Span
 from schedules.presets import REGISTRY
-from worker.engine import Diverged, Finished, Job, Lanes, OptimizerNumbers, Points, Started, Steering, Tree
+from worker.engine import (
+    Checkpointed,
+    Diverged,
+    Finished,
+    Job,
+    Lanes,
+    OptimizerNumbers,
+    Points,
+    Started,
+    Steering,
+    Tree,
+)
 from worker.engine.lanes import rules
 from worker.engine.plan import make_plan
 
@@ -129,6 +140,20 @@ def test_a_trial_dropped_while_its_branch_waits_ends_where_it_parted_and_is_trai
             steering.drop(jobs[4].id)
     assert dropped(events) == [(jobs[4].id, 27)]
     assert tree.row_steps == row_steps(jobs[:4])
+
+
+def test_trials_whose_worker_died_go_on_together_from_where_they_were() -> None:
+    jobs, steering, events = STUDIES["decays"], Steering(checkpoint_every_s=3600), []
+    first = Tree(CPU)
+    for event in first.run(jobs, steering):
+        events.append(event)
+        if isinstance(event, Points) and event.step == 32:
+            steering.drop_all()
+    saved = {event.job: event.snapshot for event in events if isinstance(event, Checkpointed)}
+    second, whole = Tree(CPU), curves(train(Tree(CPU), *jobs))
+    found = curves(train(second, *(replace(one, resume=saved[one.id]) for one in jobs)))
+    assert all(found[one.id] == [point for point in whole[one.id] if point[0] > 32] for one in jobs)
+    assert first.row_steps + second.row_steps == row_steps(jobs)
 
 
 def test_trials_of_one_trajectory_that_report_at_different_steps_tell_each_its_own_points() -> None:

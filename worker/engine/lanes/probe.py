@@ -96,7 +96,7 @@ class Probe:
 
     def _array(self, first: Member, data: Data, lanes: int) -> float:
         array = Array(first, data, self._device, self._dtype or torch.float32)
-        rows = plant([replace(first, tally=Tally()) for _ in range(lanes)], None)
+        rows = plant([replace(first, tally=Tally()) for _ in range(lanes)], {}, share=False)
         array.arrange([], [(row, array.fresh(row.some)) for row in rows])
 
         def update() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -193,16 +194,30 @@ class Row:
         ]
 
 
-def plant(members: Sequence[Member], origins: Sequence[Hashable] | None) -> list[Row]:
-    """The rows from which these jobs are reached. Jobs of equal origin that begin alike begin as one; None: nobody."""
-    keys: list[Hashable] = list(range(len(members)))
-    if origins is not None:
-        keys = [(origin, everything_else(member.job)) for origin, member in zip(origins, members, strict=True)]
-    tree = grow([member.numbers for member in members], keys)
-    return [
-        Row(tree=tree, place=place, members={number: members[number] for number in tree.nodes[place].members})
-        for place in tree.roots
+class Beginning(NamedTuple):
+    """The step after which a job is trained here, and the name of the state that it has then."""
+
+    step: int = 0
+    state: str = ""
+
+
+def plant(members: Sequence[Member], begins: Mapping[Member, Beginning], *, share: bool) -> list[Row]:
+    """The rows from which these jobs are reached; with `share` those alike in state and updates begin as one.
+
+    Who is not in `begins` begins at the beginning.
+    """
+    starts = [begins.get(member, Beginning()) for member in members]
+    keys: list[Hashable] = [
+        # Equal numbers up to the step: no row parts before it.
+        (start, member.numbers[: start.step].tobytes(), everything_else(member.job)) if share else number
+        for number, (member, start) in enumerate(zip(members, starts, strict=True))
     ]
+    tree = grow([member.numbers for member in members], keys)
+    rows = []
+    for place in tree.roots:
+        joined = {number: members[number] for number in tree.nodes[place].members}
+        rows.append(Row(tree=tree, place=place, members=joined, step=starts[next(iter(joined))].step))
+    return rows
 
 
 TOLD_BY_THE_TABLE = {"id", "schedule", "optimizer", "epochs", "steps", "report_every"}
@@ -211,7 +226,7 @@ TOLD_BY_THE_TABLE = {"id", "schedule", "optimizer", "epochs", "steps", "report_e
 
 def everything_else(job: Job) -> tuple[Hashable, ...]:
     """What jobs must have in common, their tables apart, to make the same updates."""
-    return (*told(job), job.task, job.resume)
+    return (*told(job), job.task)
 
 
 def told(job: Job) -> tuple[Hashable, ...]:

@@ -12,10 +12,10 @@ from worker.engine.errors import describe
 from worker.engine.events import Checkpointed, Dropped, Event, Failed, Started
 from worker.engine.lanes.array import Array, Column
 from worker.engine.lanes.looks import Looks
-from worker.engine.lanes.row import Member, Row, plant
+from worker.engine.lanes.row import Beginning, Member, Row, plant
 from worker.engine.lanes.snapshots import resumed, snapshot
 from worker.engine.lanes.trunks import Nursery, Trunks, replay
-from worker.engine.snapshot import UnfitError
+from worker.engine.snapshot import UnfitError, fingerprint
 from worker.tasks import Data
 
 logger = logging.getLogger(__name__)
@@ -58,28 +58,32 @@ class Shift:
         return sum(len(row.members) for row in self._rows)
 
     def join(self, members: list[Member], *, share: bool) -> None:
-        """Jobs from their beginning, or from a trunk that is kept; with `share` those alike are trained as one."""
-        members = [member for member in members if not self._resumed(member)]
+        """Jobs from their snapshot, from a trunk that is kept, or from their beginning; with `share` those alike are
+        trained as one.
+        """
         nursery = self._nursery
-        found = {member: trunk for member in members if nursery and (trunk := nursery.find(member)) is not None}
-        # Who begins from another trunk, or from none, has another beginning.
-        begins = [member.numbers[: found[member].step].tobytes() if member in found else b"" for member in members]
-        for row in plant(members, begins if share else None):
-            state = nursery.begin(row, found.get(row.some)) if nursery else None
+        columns = {member: column for member in members if (column := self._resumed(member)) is not None}
+        fresh = [member for member in members if member not in columns]
+        trunks = {member: trunk for member in fresh if nursery and (trunk := nursery.find(member)) is not None}
+        begins = {member: Beginning(trunk.step, trunk.job) for member, trunk in trunks.items()}
+        begins |= {member: Beginning(member.saved, fingerprint(column)) for member, column in columns.items()}
+        for row in plant(members, begins, share=share):
+            state = columns.get(row.some)
+            if state is None and nursery:
+                state = nursery.begin(row, trunks.get(row.some))
             self._waiting.append(Waiting(row, state))
 
-    def _resumed(self, member: Member) -> bool:
-        """Let a job with a snapshot go on from there; whether it does."""
+    def _resumed(self, member: Member) -> Column | None:
+        """The state of a job with a snapshot, if that fits."""
         if member.job.resume is None:
-            return False
+            return None
         try:
-            self._waiting.append(Waiting(*resumed(member, self.array)))
+            return resumed(member, self.array)
         except UnfitError as reason:
             logger.warning(
                 "trial %d is trained from its beginning: its checkpoint does not fit: %s", member.job.id, reason
             )
-            return False
-        return True
+            return None
 
     def go(self) -> Iterator[Event]:
         """Train up to the next stop of any row."""
@@ -148,12 +152,9 @@ class Shift:
 
     def _save(self, row: Row, state: Column | Row | None) -> list[Event]:
         """Snapshots of the row's jobs that are due and would keep anything new."""
-        due = [
-            member
-            for member in row.members.values()
-            if member.begun and row.step > member.saved and self._steering.checkpoint_due(member.job.id)
-        ]
-        if not due or state is None:
+        due = [member for member in row.members.values() if member.begun and row.step > member.saved]
+        # All or none: from snapshots of one step they go on as one.
+        if state is None or not any(self._steering.checkpoint_due(member.job.id) for member in due):
             return []
         column = self.array.column(state) if isinstance(state, Row) else state
         events: list[Event] = []

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.lanes.array import Array, Column
-from worker.engine.lanes.row import Member, Row, Tally, plant
+from worker.engine.lanes.row import Member, Tally
 from worker.engine.snapshot import Json, Snapshot, UnfitError, kept, put_back
 
 ENGINE, VERSION = "lanes", 1
@@ -27,8 +27,8 @@ def snapshot(member: Member, step: int, column: Column, device: torch.device) ->
     )
 
 
-def resumed(member: Member, array: Array) -> tuple[Row, Column]:
-    """A row of its own and its state, after the updates of the job's snapshot. Raises UnfitError."""
+def resumed(member: Member, array: Array) -> Column:
+    """The state after the updates of the job's snapshot, of which the member then knows. Raises UnfitError."""
     saved, horizon = member.job.resume, member.horizon
     assert saved is not None
     saved.check(engine=ENGINE, version=VERSION, job=member.job.fingerprint, device=array.device)
@@ -40,9 +40,7 @@ def resumed(member: Member, array: Array) -> tuple[Row, Column]:
     put_back({name: value for name, value in saved.tensors.items() if name == "tally"}, {"tally": sums})
     member.tally = _tally(sums, saved.counters.get("values"))
     member.stop, member.saved = horizon.stop_after(saved.step), saved.step
-    (row,) = plant([member], None)
-    row.step = saved.step
-    return row, column
+    return column
 
 
 def _named(column: Column) -> dict[str, Tensor]:

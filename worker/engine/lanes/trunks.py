@@ -15,14 +15,13 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from worker.engine import divergence
 from worker.engine.events import Diverged, Event, Points
 from worker.engine.lanes.array import Array, Column
 from worker.engine.lanes.row import Member, Past, Row, told
 from worker.engine.plan import Plan
-from worker.engine.snapshot import Snapshot, kept
+from worker.engine.snapshot import Snapshot, fingerprint, kept
 from worker.tasks import Data
 
 logger = logging.getLogger(__name__)
@@ -63,7 +62,6 @@ class Nursery:
         row.past = Past(tuple(sorted({mark for member in row.members.values() for mark in marks(member.horizon)})))
         if trunk is None:
             return None
-        row.step = trunk.step
         row.past.losses = trunk.tensors["losses"].tolist()
         validations = trunk.counters["validations"]
         assert isinstance(validations, Mapping)
@@ -110,12 +108,9 @@ class Nursery:
 
     def _named(self, member: Member, kind: Hashable) -> str:
         column = self._array.fresh(member)
-        digest = sha256()
-        words = (ENGINE, VERSION, torch.__version__, self._array.device.type, _fingerprint(self._data))
-        digest.update(repr((words, kind)).encode())
-        for tensor in (*column, *self._array.probe(column)):
-            _add(digest.update, tensor)
-        return digest.hexdigest()
+        state = fingerprint([*column, *self._array.probe(column)])
+        words = (ENGINE, VERSION, torch.__version__, self._array.device.type, _of_data(self._data), state, kind)
+        return sha256(repr(words).encode()).hexdigest()
 
 
 def replay(row: Row) -> Iterator[Event]:
@@ -149,18 +144,8 @@ def marks(horizon: Plan) -> list[int]:
 
 
 @lru_cache(maxsize=8)
-def _fingerprint(data: Data) -> str:
-    digest = sha256()
-    for split in (data.train, data.validation):
-        for tensor in (split.inputs, split.targets):
-            _add(digest.update, tensor)
-    return digest.hexdigest()
-
-
-def _add(update: Callable[[bytes], None], tensor: Tensor) -> None:
-    here = tensor.detach().cpu().contiguous()
-    update(repr((here.dtype, tuple(here.shape))).encode())
-    update(here.view(-1).view(torch.uint8).numpy().tobytes())
+def _of_data(data: Data) -> str:
+    return fingerprint([tensor for split in (data.train, data.validation) for tensor in (split.inputs, split.targets)])
 
 
 def _numbers(values: object) -> dict[str, float]:
