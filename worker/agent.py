@@ -259,9 +259,9 @@ class Agent:
             logger.warning("no progress for %g s: the leases are renewed no more", self._settings.stall_s)
         self._holdings.heard(beat.leases, beat.sent_at)
 
-    def _end_trial(self, trial_id: int) -> None:
+    def _end_trial(self, trial_id: int, saving: bool) -> None:
         if self._shift is not None:
-            self._shift.steering.drop(trial_id)
+            self._shift.steering.drop(trial_id, saving=saving)
 
     def _progress(self) -> int:
         """Grows while the worker works: with every update of the engine, and with every wait of ours."""

@@ -102,3 +102,21 @@ def test_a_checkpoint_of_another_version_is_refused_and_the_curve_is_the_new_one
     assert trial.attempts[-1].resumed_from is None
     assert (trial.metrics, *curve) == undisturbed(trial)
     assert "the engine's version was 1, and here is 2" in caplog.text
+
+
+def test_a_paused_trial_is_given_back_with_a_checkpoint_and_goes_on_bit_for_bit(
+    service: LiveService, tmp_path: Path
+) -> None:
+    study_id = submit(service, **ONE)
+    with StudyClient(service.url) as client:
+        with AgentThread(service, registry=slow(0.15), cache=tmp_path / "a"):
+            wait_until(lambda: client.trial(1).steps_done >= 4)
+            client.pause(study_id)
+            wait_until(lambda: client.trial(1).status == "queued")
+            (checkpoint,) = client.artifacts(1).items
+        client.resume(study_id)
+        with AgentThread(service, registry=slow(0.0), cache=tmp_path / "b", max_trials=1) as second:
+            second.join()
+    trial, steps, values = seen(service, 1)
+    assert (trial.metrics, steps, values) == undisturbed(trial)
+    assert [attempt.resumed_from for attempt in trial.attempts] == [None, checkpoint.step]

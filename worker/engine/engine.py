@@ -24,10 +24,13 @@ class Steering:
         self._every_s = checkpoint_every_s
         self._checkpointed_at: dict[int, float] = {}
         self._dropped: set[int] = set()
+        self._saving: set[int] = set()
         self._all = False
 
-    def drop(self, job: int) -> None:
-        """Train this job no further; its neighbours are not touched."""
+    def drop(self, job: int, *, saving: bool = False) -> None:
+        """Train this job no further, if `saving` after a last snapshot; its neighbours are not touched."""
+        if saving:
+            self._saving.add(job)
         self._dropped.add(job)
 
     def drop_all(self) -> None:
@@ -36,10 +39,10 @@ class Steering:
 
     def checkpoint_due(self, job: int) -> bool:
         """Whether a snapshot is to be taken; asked by engines before each update."""
-        if not self._every_s or job in self._dropped:
+        if not self._every_s or (job in self._dropped and job not in self._saving):
             return False
         now = time.monotonic()
-        return self._all or now - self._checkpointed_at.setdefault(job, now) >= self._every_s
+        return self._all or job in self._saving or now - self._checkpointed_at.setdefault(job, now) >= self._every_s
 
     def checkpointed(self, job: int) -> None:
         """The snapshot that was due has been taken."""
