@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from contract.leases import LeaseRef, LeaseState
 
+PAUSED = "its study was paused"
+"""The one end after which the trial is to go on where it was."""
+
 
 @dataclass(slots=True)
 class Holding:
@@ -24,12 +27,9 @@ class Holding:
 
 
 class Holdings:
-    """Shared by the threads of a worker. `on_end(trial_id, saving)` is called when a trial must not be trained further.
+    """Shared by the threads of a worker. `on_end(trial_id)` is called when a trial must not be trained further."""
 
-    `saving`: its state is to be kept, for it will go on.
-    """
-
-    def __init__(self, on_end: Callable[[int, bool], None]) -> None:
+    def __init__(self, on_end: Callable[[int], None]) -> None:
         self._on_end = on_end
         self._held: dict[tuple[int, int], Holding] = {}
         self._lock = threading.Lock()
@@ -66,10 +66,9 @@ class Holdings:
                 item = self._held.get((state.trial_id, state.attempt))
                 if item is not None:
                     item.until = max(item.until, sent_at + state.ttl_s)
-            if state.directive == "stop":
-                self._end((state.trial_id, state.attempt), "its study was stopped")
-            elif state.directive == "pause":
-                self._end((state.trial_id, state.attempt), "its study was paused", saving=True)
+            if state.directive != "continue":
+                why = PAUSED if state.directive == "pause" else "its study was stopped"
+                self._end((state.trial_id, state.attempt), why)
 
     def lost(self, lease: LeaseRef) -> None:
         """The service refused a write: the trial belongs to somebody else."""
@@ -79,15 +78,13 @@ class Holdings:
         """The service refused what the trial reported, for good."""
         self._end(_key(lease), "the service refused its reports", refused=error)
 
-    def _end(
-        self, key: tuple[int, int], why: str, *, lost: bool = False, refused: str | None = None, saving: bool = False
-    ) -> None:
+    def _end(self, key: tuple[int, int], why: str, *, lost: bool = False, refused: str | None = None) -> None:
         with self._lock:
             item = self._held.get(key)
             if item is None or (item.end is not None and not lost):
                 return
             item.end, item.lost, item.refused = why, lost, refused
-        self._on_end(key[0], saving)
+        self._on_end(key[0])
 
 
 def _key(lease: LeaseRef) -> tuple[int, int]:
