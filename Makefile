@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: install demo test lint types imports unit interop conformance openapi docs benchmarks audit sbom clean help
+.PHONY: install demo test lint types imports unit interop conformance chaos fuzz openapi docs benchmarks audit sbom clean help
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -45,6 +45,19 @@ interop:
 # Every engine against `solo`, over models x optimizers x schedules x lane counts; takes tens of minutes.
 conformance: install
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --timeout 600 tests/worker/engine $(ARGS)
+
+# A hundred kills on each database, the mutants, a simulated day, and the races and the model in depth: half an hour.
+chaos: install
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
+	$(BIN)/python -m benchmarks.chaos --postgres $(ARGS)
+	$(BIN)/python -m benchmarks.chaos --mutants
+	$(BIN)/python -m benchmarks.soak $(ARGS)
+	$(BIN)/python -m pytest -m slow --timeout 900 tests/service
+
+# Every endpoint with every kind of value, on both databases.
+fuzz: install
+	$(BIN)/python -m benchmarks.fuzz $(ARGS)
+	$(BIN)/python -m benchmarks.fuzz --postgres $(ARGS)
 
 # After a change of the API that is meant.
 openapi: install

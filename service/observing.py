@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from urllib.parse import quote
 from uuid import uuid4
 
 from prometheus_client import Histogram
@@ -54,7 +55,12 @@ class Observing:
         route = getattr(scope.get("route"), "path", "none")
         self.latency.labels(method, route, f"{status // 100}xx").observe(seconds)
         if log.isEnabledFor(logging.INFO):
-            facts = {"method": method, "path": scope["path"], "status": status, "ms": round(1e3 * seconds, 2)}
+            facts = {
+                "method": method,
+                "path": quote(scope["path"], safe="/:"),
+                "status": status,
+                "ms": round(1e3 * seconds, 2),
+            }
             log.info("%(method)s %(path)s %(status)s in %(ms)s ms", facts, extra=facts)
 
 

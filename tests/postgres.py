@@ -83,6 +83,7 @@ class PostgresServer:
     def kill(self) -> None:
         """SIGKILL of the server with all its processes: what a machine does that loses power, but for its disk."""
         postmaster = int((self.data / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGSTOP)  # so that it starts nobody between our looking and our killing
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         family = [postmaster, *map(int, children)]
         for pid in family:
@@ -90,6 +91,8 @@ class PostgresServer:
                 os.kill(pid, signal.SIGKILL)
         while any(_lives(pid) for pid in family):
             time.sleep(0.01)
+        for lock in (self.data / "postmaster.pid", self.root / f".s.PGSQL.{self.port}.lock"):
+            lock.unlink()  # a dead process that nobody has reaped yet would still count as running
 
     def __enter__(self) -> Self:
         self._run("initdb", "-D", str(self.data), "-U", "switchback", "-A", "trust", "-E", "UTF8", "--no-sync")

@@ -18,7 +18,7 @@ from worker.backoff import delays
 from worker.beats import Beat
 from worker.cache import Cache
 from worker.engine import Engine, Job, Steering
-from worker.holdings import Holdings
+from worker.holdings import PAUSED, Holdings
 from worker.outbox import Message, Outbox
 from worker.pulse import Pulse
 from worker.resume import Resuming
@@ -260,8 +260,9 @@ class Agent:
         self._holdings.heard(beat.leases, beat.sent_at)
 
     def _end_trial(self, trial_id: int) -> None:
-        if self._shift is not None:
-            self._shift.steering.drop(trial_id)
+        shift = self._shift
+        if shift is not None and (ref := shift.leases.get(trial_id)) is not None:
+            shift.steering.drop(trial_id, keep=self._holdings.of(ref).end == PAUSED)
 
     def _progress(self) -> int:
         """Grows while the worker works: with every update of the engine, and with every wait of ours."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from contract.leases import LeaseRef, LeaseState
 
+PAUSED = "its study was paused"
+"""The one end after which the trial is to go on where it was."""
+
 
 @dataclass(slots=True)
 class Holding:
@@ -64,7 +67,7 @@ class Holdings:
                 if item is not None:
                     item.until = max(item.until, sent_at + state.ttl_s)
             if state.directive != "continue":
-                why = "its study was paused" if state.directive == "pause" else "its study was stopped"
+                why = PAUSED if state.directive == "pause" else "its study was stopped"
                 self._end((state.trial_id, state.attempt), why)
 
     def lost(self, lease: LeaseRef) -> None:

@@ -1,4 +1,4 @@
-"""Tree-structured Parzen estimator over a conditional space, by Optuna's sampler rebuilt from the history at each call.
+"""Tree-structured Parzen estimator over a conditional space, rebuilt from the history at each call.
 
 What all families have in common (usually the rate and the optimizer's numbers) is drawn together with the family from
 one joint model of all trials; what only the drawn family has, from a joint model of its own trials.
@@ -6,27 +6,20 @@ one joint model of all trials; what only the drawn family has, from a joint mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import TPESampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from contract.base import Scalar
 from contract.search import Tpe
 from contract.trials import Origin
 from service.search import quasi
 from service.search.domains import Dimension, Options
+from service.search.parzen import Axis, Choices, Numbers, suggest
 from service.search.space import BoundSpace, Branch
 from service.search.strategy import Observation, Params, Proposal, SpaceError
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study, and we build two per proposal
-
-FAMILY = "schedule family"
-"""The name of the family in the joint model; the space inside keeps it apart from every parameter."""
 ENOUGH = 2
 """Finished trials the joint model needs."""
 RETRIES = 8
@@ -93,11 +86,10 @@ class TpeSearch:
 
     def _suggest(self, known: Sequence[Observation], number: int) -> tuple[Branch, dict[str, Scalar]]:
         rng = np.random.default_rng(np.random.SeedSequence((self.seed, number, quasi.SUGGESTIONS)))
-        joint = _Model(self._joint(), [(self._coordinates(item), item) for item in known], rng)
+        joint = _Model(self.shared, known, families=[branch.family for branch in self.space.branches])
         for _ in range(RETRIES):
-            drawn = joint.draw()
-            branch = self.space.branches[int(drawn.get(FAMILY, 0))]
-            common = {item.name: _outward(item, drawn[item.name]) for item in self.shared}
+            family, common = joint.draw(rng)
+            branch = self.space.branches[family]
             params = {**branch.fixed, **common, **self._own(branch, known, rng)}
             if not any(_same(item, branch, params) for item in known):
                 break
@@ -105,46 +97,35 @@ class TpeSearch:
 
     def _own(self, branch: Branch, known: Sequence[Observation], rng: np.random.Generator) -> dict[str, Scalar]:
         names = {item.name for item in self.shared}
-        own = [item for item in branch.searched if item.name not in names]
+        own = tuple(item for item in branch.searched if item.name not in names)
         mine = [item for item in known if item.family == branch.family]
-        rows = [({item.name: _inward(item, row.params[item.name]) for item in own}, row) for row in mine]
-        drawn = _Model({item.name: _distribution(item) for item in own}, rows, rng).draw()
-        return {item.name: _outward(item, drawn[item.name]) for item in own}
-
-    def _joint(self) -> dict[str, BaseDistribution]:
-        found = {item.name: _distribution(item) for item in self.shared}
-        if len(self.space.branches) > 1:
-            found[FAMILY] = CategoricalDistribution(range(len(self.space.branches)))
-        return found
-
-    def _coordinates(self, row: Observation) -> dict[str, Scalar]:
-        found = {item.name: _inward(item, row.params[item.name]) for item in self.shared}
-        if len(self.space.branches) > 1:
-            found[FAMILY] = next(branch.index for branch in self.space.branches if branch.family == row.family)
-        return found
+        return _Model(own, mine, families=[branch.family]).draw(rng)[1]
 
 
 class _Model:
-    """Optuna's multivariate TPE over some dimensions, told of trials; what runs pushes new points away from itself."""
+    """The estimator over some dimensions and, where there are several, the family; told of trials."""
 
-    def __init__(
-        self,
-        distributions: Mapping[str, BaseDistribution],
-        rows: Sequence[tuple[Mapping[str, Scalar], Observation]],
-        rng: np.random.Generator,
-    ) -> None:
-        self._distributions = dict(distributions)
-        sampler = TPESampler(multivariate=True, n_startup_trials=1, seed=int(rng.integers(2**31)))
-        self._study = optuna.create_study(sampler=sampler)
-        self._study.add_trials([self._trial(params, row.loss) for params, row in rows] if distributions else [])
+    def __init__(self, dimensions: Sequence[Dimension], rows: Sequence[Observation], *, families: list[str]) -> None:
+        self._dimensions = dimensions
+        self._axes: list[Axis] = [_axis(item) for item in dimensions]
+        columns = [
+            [_inward(item, axis, row) for row in rows] for item, axis in zip(dimensions, self._axes, strict=True)
+        ]
+        if len(families) > 1:
+            index = {family: float(place) for place, family in enumerate(families)}
+            self._axes.append(Choices(len(families)))
+            columns.append([index[row.family] for row in rows])
+        self._points = np.array(columns, dtype=np.float64).reshape(len(self._axes), len(rows)).T
+        # A diverged trial's loss is infinite: only ranks matter, and it ranks last by whatever margin.
+        self._losses = np.array([np.nan if row.loss is None else row.loss for row in rows], dtype=np.float64)
 
-    def draw(self) -> dict[str, Scalar]:
-        return self._study.ask(self._distributions).params if self._distributions else {}
-
-    def _trial(self, params: Mapping[str, Scalar], loss: float | None) -> FrozenTrial:
-        """A diverged trial's loss is infinite: TPE looks at ranks only, and it ranks last by whatever margin."""
-        state = TrialState.RUNNING if loss is None else TrialState.COMPLETE
-        return create_trial(params=dict(params), distributions=self._distributions, value=loss, state=state)
+    def draw(self, rng: np.random.Generator) -> tuple[int, dict[str, Scalar]]:
+        """A family's place and the dimensions' values."""
+        if not self._axes:
+            return 0, {}
+        drawn = suggest(self._axes, self._points, self._losses, rng)
+        values = {item.name: _outward(item, value) for item, value in zip(self._dimensions, drawn, strict=False)}
+        return int(drawn[-1]) if len(drawn) > len(self._dimensions) else 0, values
 
 
 def bound(search: Tpe, space: BoundSpace, *, seed: int) -> TpeSearch:
@@ -174,18 +155,20 @@ def _same(observation: Observation, branch: Branch, params: Params) -> bool:
     return observation.family == branch.family and observation.params == params
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def _axis(dimension: Dimension) -> Axis:
     domain = dimension.domain
-    if isinstance(domain, Options):  # by position: Optuna would take 1 and true for the same choice
-        return CategoricalDistribution(range(len(domain.values)))
-    if domain.integer:
-        return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
-    return FloatDistribution(domain.low, domain.high, log=domain.log)
+    if isinstance(domain, Options):  # by position: 1, 1.0 and true are three choices
+        return Choices(len(domain.values))
+    return Numbers(low=domain.low, high=domain.high, log=domain.log, integer=domain.integer)
 
 
-def _inward(dimension: Dimension, value: Scalar) -> Scalar:
-    return dimension.domain.position(value) if isinstance(dimension.domain, Options) else value
+def _inward(dimension: Dimension, axis: Axis, row: Observation) -> float:
+    value = row.params[dimension.name]
+    return axis.inward(dimension.domain.position(value) if isinstance(dimension.domain, Options) else float(value))
 
 
-def _outward(dimension: Dimension, drawn: Scalar) -> Scalar:
-    return dimension.domain.values[int(drawn)] if isinstance(dimension.domain, Options) else drawn
+def _outward(dimension: Dimension, drawn: float) -> Scalar:
+    domain = dimension.domain
+    if isinstance(domain, Options):
+        return domain.values[int(drawn)]
+    return int(drawn) if domain.integer else drawn

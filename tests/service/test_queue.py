@@ -12,8 +12,6 @@ from sqlalchemy import func, select
 from contract.leases import Failure, HeartbeatRequest, LeaseRef, Point, Release, TrialReport
 from service import models, queue, studies
 from service.errors import InvalidRequest, LeaseLost
-from service.planner import Planner
-from service.settings import Settings
 
 
 def beat(desk: Desk, *refs: LeaseRef) -> list[bool]:
@@ -243,46 +241,6 @@ def test_stopping_a_study_cancels_what_is_queued_and_tells_the_running_trial_to_
         states = queue.heartbeat(session, request, now=desk.now, ttl_s=TTL_S)
     assert [state.directive for state in states] == ["stop"]
     assert desk.statuses() == ["leased", "cancelled"]
-
-
-@pytest.mark.parametrize("outage_s", [0, 20, 60, 300])
-def test_an_outage_of_the_service_costs_no_lease(desk: Desk, outage_s: float) -> None:
-    desk.create(cells=1)
-    ref = desk.ref(desk.claim()[0])
-    desk.later(TTL_S / 3 - 1)  # the last pulse and the last heartbeat may be a third of the lifetime apart
-    with desk.database.write() as session:
-        queue.pulse(session, now=desk.now)
-    desk.later(outage_s)
-    with desk.database.write() as session:
-        queue.extend_over_outage(session, now=desk.now)
-    desk.later(TTL_S * 2 / 3)
-    assert desk.sweep() == 0
-    assert beat(desk, ref) == [True]
-
-
-def test_a_database_that_was_away_costs_no_lease_either(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.create(cells=1)
-    desk.claim()
-    settings = Settings(database=desk.database.url.render_as_string(hide_password=False))
-    planner = Planner(desk.database, settings)
-    monkeypatch.setattr(desk.database, "now", lambda session: desk.now)
-    for seconds in (0, 5, 300, TTL_S - 6):
-        desk.later(seconds)
-        planner._sweep()
-        assert desk.statuses() == ["leased"]
-
-
-def test_a_silent_worker_is_not_spared_by_sweeps_in_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk.create(cells=1)
-    desk.claim()
-    settings = Settings(database=desk.database.url.render_as_string(hide_password=False))
-    planner = Planner(desk.database, settings)
-    monkeypatch.setattr(desk.database, "now", lambda session: desk.now)
-    gone = desk.now
-    while desk.statuses() == ["leased"]:
-        desk.later(settings.sweep_s)
-        planner._sweep()
-    assert TTL_S < (desk.now - gone).total_seconds() <= TTL_S + 2 * settings.sweep_s
 
 
 def test_a_completion_without_the_objective_is_a_failure_that_names_it(desk: Desk) -> None:

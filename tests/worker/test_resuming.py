@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,18 @@ def test_a_drained_workers_trial_goes_on_where_it_was(service: LiveService, tmp_
     assert list(cache.iterdir()) == []
 
 
+def test_a_paused_studys_trial_is_kept_and_given_back(service_of: Callable[..., LiveService], tmp_path: Path) -> None:
+    service = service_of(lease_ttl_s=3.0)
+    submit(service, **ONE | {"budget": {"steps": 2_000}})
+    with AgentThread(service, registry=slow(0.02), cache=tmp_path / "a"), StudyClient(service.url) as client:
+        wait_until(lambda: client.trial(1).steps_done >= 8)
+        client.pause(1)
+        wait_until(lambda: client.trial(1).status == "queued")
+        (kept,), (attempt,) = client.artifacts(1).items, client.trial(1).attempts
+    assert (kept.name, attempt.outcome, attempt.reason) == ("checkpoint", "preempted", "its study was paused")
+    assert kept.step >= 8
+
+
 def damage(cache: Path) -> None:
     (file,) = cache.iterdir()
     file.write_bytes(file.read_bytes()[:-1])
@@ -91,6 +104,7 @@ def test_without_checkpoints_the_trial_is_trained_again_from_its_beginning(
     assert (trial.metrics, *curve) == undisturbed(trial)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_version_is_refused_and_the_curve_is_the_new_one(
     service: LiveService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -23,11 +23,14 @@ class Steering:
         self.polls = 0
         self._every_s = checkpoint_every_s
         self._checkpointed_at: dict[int, float] = {}
+        self._parting: set[int] = set()
         self._dropped: set[int] = set()
         self._all = False
 
-    def drop(self, job: int) -> None:
-        """Train this job no further; its neighbours are not touched."""
+    def drop(self, job: int, *, keep: bool = False) -> None:
+        """Train this job no further, with `keep` after a last snapshot; its neighbours are not touched."""
+        if keep:
+            self._parting.add(job)
         self._dropped.add(job)
 
     def drop_all(self) -> None:
@@ -36,10 +39,10 @@ class Steering:
 
     def checkpoint_due(self, job: int) -> bool:
         """Whether a snapshot is to be taken; asked by engines before each update."""
-        if not self._every_s or job in self._dropped:
+        if not self._every_s or (job in self._dropped and job not in self._parting):
             return False
         now = time.monotonic()
-        return self._all or now - self._checkpointed_at.setdefault(job, now) >= self._every_s
+        return self._all or job in self._parting or now - self._checkpointed_at.setdefault(job, now) >= self._every_s
 
     def checkpointed(self, job: int) -> None:
         """The snapshot that was due has been taken."""

@@ -14,10 +14,15 @@ GRID = definition(project="ours").model_dump(mode="json")
 OWN = {"Origin": "http://localhost"}
 
 
-@pytest.fixture
-def built(sqlite_template: Path, tmp_path: Path) -> Iterator[Town]:
-    with town(sqlite_template, tmp_path) as one:
+@pytest.fixture(scope="module")
+def built(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    with town(sqlite_template, tmp_path_factory.mktemp("town")) as one:
         yield one
+
+
+@pytest.fixture(autouse=True)
+def no_cookie(built: Town) -> None:
+    built.http.cookies.clear()
 
 
 def sign_in(built: Town, role: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from processes import serve
 from typer.testing import CliRunner
 
+from client.cli import app as switchback
 from service.access import tokens
 from service.database import Database
 from service.local_workers import access
@@ -79,8 +79,9 @@ def test_a_bad_argument_is_refused_by_name(run: Run, given: tuple[str, ...], sai
 
 
 def test_an_address_that_others_reach_is_refused_without_authentication() -> None:
-    done = serve("--host", "0.0.0.0", "--port", "0", "--allow-host", "rig", "--auth", "none")
-    assert (done.returncode, "switchback token create" in done.stderr) == (2, True)
+    options = ["--host", "0.0.0.0", "--port", "0", "--allow-host", "rig", "--auth", "none"]
+    done = CliRunner().invoke(switchback, ["serve", *options])
+    assert (done.exit_code, "switchback token create" in done.stderr) == (2, True)
 
 
 def test_workers_of_the_same_machine_get_a_token_where_one_is_needed(run: Run, database_url: str) -> None:

@@ -13,9 +13,9 @@ HOOKS = "/api/v1/webhooks"
 NEW = {"project": "ours", "url": "https://127.0.0.1/in"}
 
 
-@pytest.fixture
-def built(sqlite_template: Path, tmp_path: Path) -> Iterator[Town]:
-    with town(sqlite_template, tmp_path) as one:
+@pytest.fixture(scope="module")
+def built(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    with town(sqlite_template, tmp_path_factory.mktemp("town")) as one:
         yield one
 
 

@@ -53,8 +53,15 @@ def later(curve: Any, step: int) -> Any:
     return [point for point in curve if point[0] > step]
 
 
-@pytest.mark.parametrize("name", ENGINES)
-@pytest.mark.parametrize("kind", KINDS)
+QUICK = {("nesterov", "lanes"), ("batch norm", "lanes"), ("branches", "tree")}
+PAIRS = [
+    pytest.param(kind, name, marks=() if (kind, name) in QUICK else pytest.mark.slow)
+    for kind in KINDS
+    for name in ENGINES
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), PAIRS)
 def test_a_lane_goes_on_from_any_snapshot_bit_for_bit_alone_or_beside_others(kind: str, name: str) -> None:
     expected, saved = whole(kind, name)
     assert expected == curves(run(ENGINES[name](), KINDS[kind]))

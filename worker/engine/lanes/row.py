@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from worker.engine.lanes import rules
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
 from worker.engine.plan import WEIGHTS, Plan, derived_seed, make_plan, mask_seed
 from worker.engine.randomness import RandomStream
-from worker.tasks import Data
+from worker.tasks import Data, Task
 
 CPU = torch.device("cpu")
 
@@ -253,13 +254,10 @@ def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, We
     moments = rules.momenta(job.optimizer, plan)
     if job.optimizer.name in {"sgd", "rmsprop"} and moments.any() and not moments.all():
         raise UnsuitedError("the momentum passes through 0, where torch.optim holds its buffer still")
-    with RandomStream(derived_seed(job.seed, WEIGHTS), CPU).active():
-        model = job.task.model()
+    model, stack, weights = _drawn(job.task, job.seed, convert)
     # torch's own optimizer says which numbers it takes.
     groups = optimizers.groups(job.optimizer, model)
     optimizers.build(job.optimizer, groups, lr=float(plan.lr[0]), momentum=float(moments[0]))
-    dropout.install(model)
-    stack, weights = convert(model)
     factors = depth.factors(model, job.optimizer.layer_decay)
     return Member(
         job=job,
@@ -270,6 +268,17 @@ def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, We
         factors=[factors[origin] for origin in weights.origins],
         mask_seed=mask_seed(job),
     )
+
+
+@lru_cache(maxsize=4)
+def _drawn(
+    task: Task, seed: int, convert: Callable[[nn.Module], tuple[Stack, Weights]]
+) -> tuple[nn.Module, Stack, Weights]:
+    """The model that solo draws; the trials of a study have few seeds, and nobody writes to what is remembered."""
+    with RandomStream(derived_seed(seed, WEIGHTS), CPU).active():
+        model = task.model()
+    dropout.install(model)
+    return model, *convert(model)
 
 
 def flat(tensors: tuple[Tensor, ...], spare: int) -> Tensor:
