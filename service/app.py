@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     # Tried in order, the busiest first.
     for module in (leases, studies, trials, artifacts, schedules, access, webhooks):
         app.include_router(module.router, prefix=PREFIX, responses=ERRORS)
-    app.include_router(health.router)
+    app.include_router(health.router, responses=ERRORS)
     install_dashboard(app)
     app.add_middleware(Observing, latency=app.state.latency)
     gate.check(app)
