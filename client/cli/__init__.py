@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from client import DEFAULT_URL, credentials
+from client import DEFAULT_URL
 from client.cli.lazy import LazyGroup
 
 EXIT_CODES = (
@@ -40,7 +40,10 @@ def switchback(
     ] = False,
 ) -> None:
     """Find the learning-rate schedule a model should be trained with."""
-    credentials.use_file(token_file)
+    if token_file is not None:
+        from client import credentials
+
+        credentials.use_file(token_file)
     group = ctx.command
     assert isinstance(group, LazyGroup)
     ctx.default_map = {name: {"url": url} for name in group.commands}

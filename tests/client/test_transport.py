@@ -117,7 +117,9 @@ def test_the_path_of_the_address_is_kept() -> None:
 
 def test_parameters_that_are_none_are_not_sent() -> None:
     seen: list[httpx2.Request] = []
-    client(httpx2.Response(200, json={"items": [], "next": None}), seen=seen).trials(7, limit=5, status="failed")
+    client(httpx2.Response(200, json={"items": [], "next": None, "since": "0"}), seen=seen).trials(
+        7, limit=5, status="failed"
+    )
     assert dict(seen[0].url.params) == {"limit": "5", "status": "failed"}
 
 

@@ -15,7 +15,7 @@ from processes import Service, Workers
 from client.studies import StudyClient
 from contract.studies import CreateStudy, StudyView
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 TASK = {"dataset": "digits", "model": "mlp", "batch_size": 128}
 GRID: dict[str, Any] = {

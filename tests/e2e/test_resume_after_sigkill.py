@@ -21,7 +21,7 @@ from contract.trials import TrialView
 from worker.engine import Ema, Finished, Job, Points, Solo, Steering
 from worker.tasks import assemble
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 STEPS = 400
 SLOW = """
@@ -136,7 +136,6 @@ def test_killed_before_and_behind_a_checkpoint_a_trial_ends_bit_for_bit_as_if_un
     assert (trial.metrics, reported(bench.client)) == undisturbed(trial)
 
 
-@pytest.mark.slow
 def test_killed_at_six_moments_nobody_chose_a_trial_ends_bit_for_bit_as_if_undisturbed(bench: Bench) -> None:
     chance = random.Random(0)
     for _ in range(6):

@@ -99,7 +99,7 @@ def test_a_paused_study_hands_out_nothing_and_asks_for_its_running_trials_back(d
     with desk.database.write() as session:
         assert queue.release(session, Release(lease=ref, reason="paused"), now=desk.now) == "queued"
     resume(desk, study_id)
-    assert [lease.trial.number for lease in desk.claim(count=3)] == [0, 1, 2]
+    assert [lease.trial.number for _ in range(3) for lease in desk.claim()] == [0, 1, 2]
 
 
 def test_a_paused_study_does_not_hold_up_another(desk: Desk) -> None:
