@@ -52,7 +52,7 @@ chaos: install
 	$(BIN)/python -m benchmarks.chaos --postgres $(ARGS)
 	$(BIN)/python -m benchmarks.chaos --mutants
 	$(BIN)/python -m benchmarks.soak $(ARGS)
-	$(BIN)/python -m pytest -m slow --timeout 900 tests/service
+	$(BIN)/python -m pytest -m slow --timeout 900 tests/service tests/e2e tests/worker --ignore tests/worker/engine
 
 # Every endpoint with every kind of value, on both databases.
 fuzz: install
