@@ -55,9 +55,9 @@ def claimed_before(session: Session, request: ClaimRequest) -> list[Row[Any]] | 
 
 
 def share(session: Session, request: ClaimRequest, *, since: datetime) -> int:
-    """How many trials a claim may take at most: its part of those that wait, so that no live worker is left without.
+    """How many trials a claim may take at most: an equal part of those that wait, the others being for idle workers.
 
-    Guided self-scheduling (Polychronopoulos and Kuck 1987): an equal share of what is left, smaller towards the end.
+    As many as that: trials in different hands share no steps. A worker heard of after `since` is alive.
     """
     if request.max_trials == 1:
         return 1
@@ -67,7 +67,9 @@ def share(session: Session, request: ClaimRequest, *, since: datetime) -> int:
     if head is None:
         return 1
     offered = cast(Worker.tasks, Text).contains(json.dumps(head.task_key), autoescape=True)
-    workers = session.scalar(select(func.count()).where(Worker.last_seen_at > since, offered)) or 1
+    busy = select(Trial.worker_id).where(Trial.status == "leased", Trial.worker_id.is_not(None))
+    others = (Worker.id != request.worker.id, Worker.last_seen_at > since, offered, Worker.id.not_in(busy))
+    workers = 1 + (session.scalar(select(func.count()).where(*others)) or 0)
     enough = select(Trial.id).where(queued, Trial.fusion_key == head.fusion_key).limit(request.max_trials * workers)
     waiting = session.scalar(select(func.count()).select_from(enough.subquery())) or 0
     return max(1, min(request.max_trials, -(-waiting // workers)))

@@ -46,15 +46,15 @@ def test_sixteen_concurrent_claimers_never_get_the_same_trial(desk: Desk) -> Non
     assert len(claimed) == len(set(claimed)) == 48
 
 
-def test_a_claim_takes_its_share_of_what_waits_and_leaves_the_rest_to_the_other_live_workers(desk: Desk) -> None:
+def test_a_claim_takes_its_share_of_what_waits_and_leaves_the_rest_to_the_idle_workers(desk: Desk) -> None:
     desk.create(cells=12)
-    desk.claim(name="worker-b")
-    assert [len(desk.claim(name=name, count=64)) for name in ("worker-a", "worker-b", "worker-a")] == [6, 3, 1]
+    desk.complete(desk.ref(desk.claim(name="worker-b")[0]))
+    assert [len(desk.claim(name=name, count=64)) for name in ("worker-a", "worker-b", "worker-a")] == [6, 5, 0]
 
 
 def test_a_worker_that_is_alone_or_whose_company_is_gone_takes_all_it_can_train(desk: Desk) -> None:
     desk.create(cells=12)
-    desk.claim(name="worker-b")
+    desk.complete(desk.ref(desk.claim(name="worker-b")[0]))
     desk.later(TTL_S + 1)
     assert len(desk.claim(count=64)) == 11
 
