@@ -175,7 +175,8 @@ def test_the_worker_is_listed_as_live(visit: Visit) -> None:
     expect(page.locator("tbody tr")).to_contain_text("worker-0")
 
 
-@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_scrolls_sideways_on_a_phone(visit: Visit, farm: Farm, scheme: Any) -> None:
     visit.page.set_viewport_size({"width": 360, "height": 740})
     visit.page.emulate_media(color_scheme=scheme)

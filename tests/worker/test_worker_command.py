@@ -150,6 +150,7 @@ def test_a_killed_worker_takes_its_heartbeat_along_and_the_trial_is_queued_again
     assert client.trial(1).attempts[0].outcome == "lost"
 
 
+@pytest.mark.slow
 def test_a_worker_that_was_frozen_past_its_lease_writes_nothing_and_says_so(
     slow_trial: tuple[LiveService, StudyClient], tmp_path: Path
 ) -> None:
