@@ -100,9 +100,8 @@ class Database:
     def write(self) -> Iterator[Session]:
         """One transaction, committed on leaving; rolled back on any exception."""
         with _translated(), self._turn, self._session(self.writer) as session:
-            self._begin(
-                session.connection()
-            )  # take the write lock now: a read before the first write sees no older state
+            # Take the write lock now: a read before the first write sees no older state.
+            self._begin(session.connection())
             yield session
             session.commit()
 
@@ -200,9 +199,19 @@ def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: da
             session.commit()
             return result
     except Exception as error:
-        if isinstance(error, OperationalError) and _passing(error):
-            raise  # the connection is gone or the disk is full: what the others did may be undone, too
+        trouble = _behind(error)
+        if trouble is not None:
+            raise trouble from error  # the connection is gone or the disk is full: what the others did is undone, too
         return error
+
+
+def _behind(error: BaseException | None) -> OperationalError | None:
+    """The passing trouble an error comes from: where SQLite has undone the transaction, so does its savepoint fail."""
+    while error is not None:
+        if isinstance(error, OperationalError) and _passing(error):
+            return error
+        error = error.__context__
+    return None
 
 
 def _sqlite_engine(url: str, begin: str, *, pool_size: int) -> Engine:
