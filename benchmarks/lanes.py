@@ -25,6 +25,7 @@ from itertools import product
 
 import torch
 
+from benchmarks.peers.canary import canary
 from benchmarks.peers.trials import STEPS, Kind, flops, prepare, train
 
 TARGETS = {
@@ -32,7 +33,6 @@ TARGETS = {
     "cuda": {"mlp": 30.0, "resnet20": 8.0, "vit_small": 8.0},
 }
 COUNTS = [1, 4, 16, 32, 64]
-CANARY = torch.randn(256, 256)
 LARGE = 1024
 
 
@@ -74,13 +74,6 @@ def ways(kind: Kind, pool: ProcessPoolExecutor, given: argparse.Namespace) -> li
             partial(train, kind, count, lanes=count),
         )
     return found
-
-
-def canary() -> float:
-    start = time.perf_counter()
-    for _ in range(20):
-        torch.mm(CANARY, CANARY)
-    return time.perf_counter() - start
 
 
 def seconds(way: Way) -> float:

@@ -19,9 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import torch
-
 from benchmarks import Figure, publish
+from benchmarks.peers.canary import canary
 from benchmarks.peers.optuna_processes import OptunaProcesses
 from benchmarks.peers.ray_tune import RayTune
 from benchmarks.peers.recipe import Recipe
@@ -37,7 +36,6 @@ from schedules import to_dict
 CORES = 2
 SAME = 2e-3
 """Largest difference of a validation loss: float32 in another order of summing, over a whole training."""
-CANARY = torch.randn(256, 256)
 TARGETS = {"wsd": 10.0, "mixed": 4.0}
 
 Way = Callable[[CreateStudy, Sequence[Recipe]], tuple[float, dict[int, float]]]
@@ -115,13 +113,6 @@ def through(client: StudyClient, given: CreateStudy) -> tuple[float, dict[int, f
     return seconds, {row.number: row.objective for row in rows if row.objective is not None}
 
 
-def canary() -> float:
-    start = time.perf_counter()
-    for _ in range(200):
-        torch.mm(CANARY, CANARY)
-    return time.perf_counter() - start
-
-
 def measure(name: str, ways: dict[str, Way], given: CreateStudy, trials: list[Recipe], rounds: int) -> list[Figure]:
     """One figure for the study: the best peer's median time over Switchback's, in rounds that count."""
     found: list[tuple[str, float, float]] = []
@@ -129,13 +120,13 @@ def measure(name: str, ways: dict[str, Way], given: CreateStudy, trials: list[Re
     worst = 0.0
     for _ in range(rounds):
         for way in random.sample(list(ways), k=len(ways)):
-            before = canary()
+            before = canary(200)
             seconds, losses = ways[way](given, trials)
             if len(losses) != len(trials):
                 raise SystemExit(f"{way}: {len(losses)} of {len(trials)} trials have a result")
             reference = reference or losses
             worst = max(worst, *(abs(losses[number] - reference[number]) for number in reference))
-            found.append((way, seconds, max(before, canary())))
+            found.append((way, seconds, max(before, canary(200))))
             print(f"{name:6} {way:12} {seconds:7.2f} s", flush=True)
     limit = 1.5 * statistics.median(noise for _, _, noise in found)
     times = {way: [seconds for at, seconds, noise in found if at == way and noise <= limit] for way in ways}

@@ -30,6 +30,7 @@ import torch
 from torch import nn
 
 from benchmarks import Figure, publish
+from benchmarks.peers.canary import canary
 from benchmarks.peers.plain_loop import by_hand
 from benchmarks.peers.recipe import prepare
 from schedules import AnySchedule
@@ -53,7 +54,6 @@ BATCH, EPOCH = 64, 16
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 SAME = 2e-3
 """Largest difference of a validation loss: float32 in another order of summing, over a whole training."""
-CANARY = torch.randn(256, 256)
 
 Ways = dict[str, Callable[[], object]]
 
@@ -141,13 +141,6 @@ def unshared(width: int, *, epochs: int | None, total: int | None = None) -> Cal
         for number in range(1, width + 1)
     ]
     return partial(by_engine, Lanes(CPU, lanes=width), jobs)
-
-
-def canary() -> float:
-    start = time.perf_counter()
-    for _ in range(20):
-        torch.mm(CANARY, CANARY)
-    return time.perf_counter() - start
 
 
 @dataclass(frozen=True)

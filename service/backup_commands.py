@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from service import backup as backups
-from service.commands import ArtifactsOption, DatabaseOption, refuse
-from service.errors import StartupError
-from service.settings import DEFAULT_DATABASE, Settings
+from service.commands import ArtifactsOption, DatabaseOption, refusing, settings_of
+from service.settings import DEFAULT_DATABASE
 
 FilesOption = Annotated[
     bool, typer.Option("--files/--no-files", help="With the checkpoints and models, in FILE.artifacts.")
@@ -26,8 +23,8 @@ def backup(
     files: FilesOption = True,
 ) -> None:
     """Write a backup, while the service runs or not: the database, and the files of trials beside it."""
-    with _refusing():
-        settings = Settings(database=database, artifacts=artifacts)
+    settings = settings_of(database=database, artifacts=artifacts)
+    with refusing():
         backups.save(settings, file)
         if files:
             copied, gone = backups.save_files(settings, file)
@@ -44,16 +41,8 @@ def restore(
     files: FilesOption = True,
 ) -> None:
     """Put a backup in the place of the database. The service must be stopped; it brings the schema up to date."""
-    with _refusing():
-        settings = Settings(database=database, artifacts=artifacts)
+    settings = settings_of(database=database, artifacts=artifacts)
+    with refusing():
         former = backups.restore(settings, file)
         count = backups.restore_files(settings, file) if files else 0
     typer.echo(f"restored {file} and {count} files" + (f"; what was there is in {former}" if former else ""))
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, StartupError) as error:
-        refuse(str(error))

@@ -86,7 +86,7 @@ def serve(
     if auth == "auto" and allow_host:
         auth = "tokens"
     hosts = (*LOOPBACK, *(allow_host or ()))
-    settings = _settings(
+    settings = settings_of(
         database=database,
         lease_ttl_s=lease_ttl,
         sweep_s=sweep,
@@ -108,8 +108,8 @@ def up(
     log_level: LogOption = "info",
 ) -> None:
     """Run everything on this machine: the service and its workers, until Ctrl-C."""
-    settings = _settings(database=database, artifacts=artifacts)
-    with _listening("127.0.0.1", port) as listener, _refusing(), access(settings) as token:
+    settings = settings_of(database=database, artifacts=artifacts)
+    with _listening("127.0.0.1", port) as listener, refusing(), access(settings) as token:
         local = LocalWorkers(_address(listener), workers, token)
         try:
             _serve(settings, listener, log_level, before_exit=local.stop)
@@ -117,7 +117,8 @@ def up(
             local.stop()
 
 
-def _settings(**given: Any) -> Settings:  # Any: each option of its own type, which Settings checks
+def settings_of(**given: Any) -> Settings:  # Any: each option of its own type, which Settings checks
+    """The settings a command was given; one that breaks a rule ends it."""
     try:
         return Settings(**given)
     except ValueError as error:
@@ -154,7 +155,7 @@ def _serve(
     before_exit: Callable[[], None] = lambda: None,
 ) -> None:
     logs.configure(log_level, as_json=log_json)
-    with _refusing():
+    with refusing():
         app = create_app(settings)
     if app.state.gatekeeper.auth:
         typer.echo("Requests need an access token; `switchback token create` makes one.", err=True)
@@ -166,7 +167,8 @@ def _serve(
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def refusing() -> Iterator[None]:
+    """What keeps the service from its work ends the command."""
     try:
         yield
     except StartupError as error:

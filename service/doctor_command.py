@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from service.commands import DatabaseOption, TtlOption, refuse
+from service.commands import DatabaseOption, TtlOption, settings_of
 from service.doctor import examine
-from service.settings import DEFAULT_DATABASE, Settings
+from service.settings import DEFAULT_DATABASE
 
 _MARKS = {"ok": "ok     ", "warning": "warning", "bad": "BAD    "}
 
@@ -16,11 +16,7 @@ def doctor(database: DatabaseOption = DEFAULT_DATABASE, lease_ttl: TtlOption = 6
 
     Changes nothing. Exit codes: 0 when nothing is bad (warnings aside), 1 when something is.
     """
-    try:
-        settings = Settings(database=database, lease_ttl_s=lease_ttl)
-    except ValueError as error:
-        refuse(str(error))
-    findings = examine(settings)
+    findings = examine(settings_of(database=database, lease_ttl_s=lease_ttl))
     for found in findings:
         mend = f"\n         {found.mend}" if found.mend and found.verdict != "ok" else ""
         typer.echo(f"{_MARKS[found.verdict]}  {found.what}: {found.said}{mend}")

@@ -15,10 +15,9 @@ import typer
 from contract.access import Role
 from service import migrate
 from service.access import audit, tokens
-from service.commands import DatabaseOption, refuse
+from service.commands import DatabaseOption, refuse, refusing, settings_of
 from service.database import Database
-from service.errors import StartupError
-from service.settings import DEFAULT_DATABASE, Settings
+from service.settings import DEFAULT_DATABASE
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Create, list and revoke access tokens of a service."
@@ -99,11 +98,11 @@ def revoke(
 
 @contextmanager
 def _opened(address: str) -> Iterator[Database]:
-    try:
-        with migrate.opened(Settings(database=address)) as database:
+    with refusing(), migrate.opened(settings_of(database=address)) as database:
+        try:
             yield database
-    except (ValueError, StartupError) as error:
-        refuse(str(error))
+        except ValueError as error:
+            refuse(str(error))
 
 
 def _lasts(expires: str) -> timedelta | None:

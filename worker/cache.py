@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from worker import durable
+
 logger = logging.getLogger(__name__)
 
 OURS = re.compile(r"[0-9a-f]{64}\.safetensors(\.part)?|checkpoint-.*\.part")
@@ -43,17 +45,7 @@ class Cache:
     def write(self, content: bytes) -> Path:
         """The file appears whole and durable, or not at all. Raises OSError."""
         path = self.path(sha256(content).hexdigest())
-        with NamedTemporaryFile(dir=self._folder, prefix="checkpoint-", suffix=".part", delete=False) as file:
-            aside = Path(file.name)
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                aside.replace(path)
-            except BaseException:
-                aside.unlink(missing_ok=True)
-                raise
-        self._sync()
+        durable.write(path, content, prefix="checkpoint-")
         return path
 
     def read(self, digest: str) -> bytes | None:
@@ -71,14 +63,6 @@ class Cache:
     def remove(self, path: Path) -> None:
         with suppress(OSError):
             path.unlink()
-
-    def _sync(self) -> None:
-        """A new name is durable once the folder is."""
-        folder = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def _tidy(self) -> None:
         for path in self._folder.iterdir():

@@ -15,6 +15,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 from numpy.typing import NDArray
 
+from worker import durable
 from worker.engine import Snapshot, UnfitError
 from worker.snapshot_file import decode, encode
 
@@ -62,7 +63,7 @@ class TrunkFolder:
         try:
             content = encode(make())
             if SEAL + len(content) <= self._budget:
-                self._write(path, sha256(content).digest() + content)
+                durable.write(path, sha256(content).digest() + content, prefix="trunk-")
                 self._trim()
         except (OSError, ValueError) as error:
             logger.warning("a trunk of %d steps cannot be kept: %s", len(numbers), error)
@@ -91,19 +92,6 @@ class TrunkFolder:
             return None
         self._touch(path)
         return trunk if (trunk.job, trunk.step) == (origin, step) else None
-
-    def _write(self, path: Path, content: bytes) -> None:
-        """The file appears whole and durable, or not at all."""
-        with NamedTemporaryFile(dir=self._folder, prefix="trunk-", suffix=".part", delete=False) as file:
-            aside = Path(file.name)
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                aside.replace(path)
-            except BaseException:
-                self._remove(aside)
-                raise
 
     def _trim(self) -> None:
         files: list[tuple[int, int, Path]] = []
