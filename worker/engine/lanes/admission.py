@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from itertools import product
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -14,8 +15,9 @@ from worker.engine import dropout
 from worker.engine.dropout import Draws, Dropout
 from worker.engine.job import Job
 from worker.engine.lanes import convert, functional
-from worker.engine.lanes.criterion import Criterion, criterion
+from worker.engine.lanes.criterion import criterion
 from worker.engine.lanes.flow import State, own, shared
+from worker.engine.lanes.gradients import Gradients, Recorded, chain
 from worker.engine.lanes.row import Member, prepare
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
 from worker.engine.randomness import RandomStream
@@ -96,15 +98,16 @@ def _check(task: Task, way: Way) -> None:
         raise UnsuitedError("the model has another shape each time it is made")
     cases = list(_cases(resident(task, CPU, torch.float64).train))
     measure = criterion(task, SMOOTHING, cases[0].batches[0].targets)
-    for case in cases:
+    forms = [form for form in (Recorded(stack, measure), chain(stack, measure)) if form is not None]
+    for case, form in product(cases, forms):
         copies = [deepcopy(model).train(case.training) for model in models]
         lanes = zip(copies, case.batches, case.places, strict=True)
         plain = [_plain(task, model, batch, place, way) for model, batch, place in lanes]
         try:
-            batched = _batched(stack, [way(model)[1] for model in models], case, measure)
+            batched = _batched(form, [way(model)[1] for model in models], case)
         except Exception as error:  # whatever torch trips over: the plain model has just run
             raise UnsuitedError(f"{type(error).__name__}: {str(error).partition(chr(10))[0]}") from error
-        _compare(plain, batched)
+        _compare(plain, batched, training=case.training)
 
 
 def _model(task: Task, seed: int) -> nn.Module:
@@ -123,19 +126,19 @@ def _cases(train: Split) -> Iterator[_Case]:
         yield _Case((one, other), ((7, 3), (8, 5)), training)
 
 
-def _compare(plain: list[list[Tensor]], batched: list[Tensor]) -> None:
+def _compare(plain: list[list[Tensor]], batched: list[Tensor], *, training: bool) -> None:
     expected = [torch.stack(one).double() for one in zip(*plain, strict=True)]
     sizes = [float(one.abs().max()) for one in expected]
     least = NOTHING * max(sizes)
     for number, (one, size, other) in enumerate(zip(expected, sizes, batched, strict=True)):
         gap = float((one - other).abs().max()) / max(size, least, 1e-30)
         if not gap <= TOLERANCE:
-            what = ("losses", "outputs")[number] if number < 2 else f"buffers and gradients, number {number - 2},"
+            what = f"buffers and gradients, number {number - 1}," if number else "losses" if training else "outputs"
             raise UnsuitedError(f"the batched model's {what} differ from the plain one's by {gap:.1e}")
 
 
 def _plain(task: Task, model: nn.Module, batch: Split, place: tuple[int, int], way: Way) -> list[Tensor]:
-    """Loss and outputs, then buffers and, of a model in training, gradients, in the order of the slots."""
+    """Of a model in training, loss, buffers and gradients, in the order of the slots; else outputs and buffers."""
     dropout.draw([module for module in model.modules() if isinstance(module, Dropout)], Draws([place]))
     before = torch.get_rng_state()
     with torch.set_grad_enabled(model.training):
@@ -144,7 +147,7 @@ def _plain(task: Task, model: nn.Module, batch: Split, place: tuple[int, int], w
     if not torch.equal(before, torch.get_rng_state()):
         raise UnsuitedError("its forward or loss draws random numbers of its own, which no other engine draws alike")
     if not model.training:
-        return [loss, outputs, *way(model)[1].buffers]
+        return [outputs, *way(model)[1].buffers]
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     for parameter in model.parameters():
         if parameter.requires_grad and parameter.grad is None:
@@ -152,10 +155,10 @@ def _plain(task: Task, model: nn.Module, batch: Split, place: tuple[int, int], w
         if parameter.grad is not None:
             parameter.data = parameter.grad
     weights = way(model)[1]
-    return [loss.detach(), outputs.detach(), *weights.buffers, *weights.parameters]
+    return [loss.detach(), *weights.buffers, *weights.parameters]
 
 
-def _batched(stack: Stack, weights: list[Weights], case: _Case, measure: Criterion) -> list[Tensor]:
+def _batched(form: Gradients, weights: list[Weights], case: _Case) -> list[Tensor]:
     """The same of all models at once, each [2, ...]."""
     parameters = [
         torch.stack(lanes).requires_grad_() for lanes in zip(*(one.parameters for one in weights), strict=True)
@@ -164,9 +167,9 @@ def _batched(stack: Stack, weights: list[Weights], case: _Case, measure: Criteri
     one, other = case.batches
     alike = one is other
     inputs = shared(one.inputs) if alike else own(torch.stack([one.inputs, other.inputs]))
-    targets = one.targets if alike else torch.stack([one.targets, other.targets])
-    with torch.set_grad_enabled(case.training):
-        outputs = stack(inputs, State(parameters, buffers, len(weights), case.training, Draws(case.places)))
-        losses = measure(outputs, targets, one_batch=alike) / measure.terms
-    gradients = torch.autograd.grad(losses.sum(), parameters) if case.training else ()
-    return [losses.detach(), outputs.detach(), *buffers, *gradients]
+    state = State(parameters, buffers, len(weights), case.training, Draws(case.places))
+    if not case.training:
+        with torch.no_grad():
+            return [form.outputs(inputs, state), *buffers]
+    losses, gradients = form(inputs, one.targets if alike else torch.stack([one.targets, other.targets]), state)
+    return [losses / form.criterion.terms, *buffers, *gradients]

@@ -17,6 +17,8 @@ from worker.engine.dropout import NO_DRAWS, Draws
 from worker.engine.lanes import rules
 from worker.engine.lanes.criterion import criterion
 from worker.engine.lanes.flow import State, own, shared
+from worker.engine.lanes.gradients import gradients
+from worker.engine.lanes.measures import measures
 from worker.engine.lanes.row import Member, Row, flat
 from worker.engine.plan import epoch_order
 from worker.tasks import Data, Split
@@ -46,9 +48,9 @@ class Array:
         self._data, self.device, self._dtype = data, device, dtype
         self._spare = -sum(shape.numel() for shape in first.stack.parameters) % ALIGNED
         self._rule = rules.rule(first.job.optimizer)
-        self._criterion = criterion(
-            first.job.task, first.job.label_smoothing, data.train.targets[: first.job.batch_size]
-        )
+        size = first.job.batch_size
+        self._criterion = criterion(first.job.task, first.job.label_smoothing, data.train.targets[:size])
+        self._model = gradients(first.stack, self._criterion, size)
         self._orders: dict[tuple[int, int], Tensor] = {}
         # Parameters [K, P], the moments alike, then each buffer [K, ...].
         self._state: list[Tensor] = []
@@ -80,6 +82,7 @@ class Array:
         index = [places[id(origin)] for _, origin in stay]
         changed = bool(join) or index != list(range(len(self.rows)))
         self.rows = [row for row, _ in (*stay, *join)]
+        self._decays = any(row.some.job.optimizer.weight_decay for row in self.rows)
         if not changed or not self.rows:
             return
         parts = [tensor[index] for tensor in self._state] if index else []
@@ -120,29 +123,23 @@ class Array:
     def evaluate(self, rows: Sequence[Row], split: Split, prefix: str) -> list[dict[str, float]]:
         """Of each of `rows`, means over the examples of the split, in evaluation mode.
 
-        Lane by lane: over so many examples, matrix products of several lanes round as their number is.
+        Lane by lane, if over so many examples the products of several lanes round as their number is.
         """
-        sums: list[dict[str, Tensor]] = []
-        for place in [self.rows.index(row) for row in rows]:
-            state = State(
-                [leaf[place : place + 1].clone() for leaf in self._leaves],
-                [buffer[place : place + 1].clone() for buffer in self._buffers],
-                1,
-                training=False,
-                draws=NO_DRAWS,
-            )
-            sums.append(self._summed(state, split))
-        names, size = list(sums[0]), len(split)
-        totals = torch.stack([torch.stack([mine[name] for name in names]) for mine in sums]).tolist()
-        return [{f"{prefix}_{name}": total / size for name, total in zip(names, row, strict=True)} for row in totals]
+        places = [self.rows.index(row) for row in rows]
+        groups = [places] if self._model.abreast else [[place] for place in places]
+        sums = [self._summed(group, split) for group in groups]
+        means = torch.cat([torch.stack(list(one.values()), dim=1) for one in sums]) / len(split)
+        return [{f"{prefix}_{name}": value for name, value in zip(sums[0], row, strict=True)} for row in means.tolist()]
 
-    def _summed(self, state: State, split: Split) -> dict[str, Tensor]:
-        """The metrics of one lane, summed over the split."""
+    def _summed(self, places: list[int], split: Split) -> dict[str, Tensor]:
+        """The metrics of these lanes, each [len(places)], summed over the split."""
+        leaves, buffers = [leaf[places] for leaf in self._leaves], [buffer[places] for buffer in self._buffers]
+        state = State(leaves, buffers, len(places), training=False, draws=NO_DRAWS)
         sums: dict[str, Tensor] = {}
         for start in range(0, len(split), EVALUATION_BATCH):
             part = slice(start, start + EVALUATION_BATCH)
-            (outputs,) = self.stack(shared(split.inputs[part]), state).unbind()
-            measured = self.job.task.metrics(outputs, split.targets[part])
+            outputs = self._model.outputs(shared(split.inputs[part]), state)
+            measured = measures(self.job.task, outputs, split.targets[part])
             sums = {name: sums.get(name, 0) + value.to(self._dtype) for name, value in measured.items()}
         return sums
 
@@ -154,7 +151,7 @@ class Array:
         parameters = _views(column[0].unsqueeze(0), self.stack.parameters, self._spare)
         buffers = [buffer.unsqueeze(0) for buffer in column[1 + self._rule.moments :]]
         state = State(parameters, buffers, 1, training=False, draws=NO_DRAWS)
-        outputs = self.stack(shared(train.inputs), state)
+        outputs = self._model.outputs(shared(train.inputs), state)
         losses = self._criterion(outputs, train.targets, one_batch=True)
         metrics = self.job.task.metrics(outputs[0], train.targets)
         return [outputs, losses, *(metrics[name] for name in sorted(metrics))]
@@ -164,14 +161,14 @@ class Array:
         train, lanes = self._data.train, self._lanes
         inputs, targets = train.inputs[rows], train.targets[rows]
         state = State(self._leaves, self._buffers, lanes, training=True, draws=draws)
-        outputs = self.stack(shared(inputs) if one_batch else own(inputs), state)
-        losses = self._criterion(outputs, targets, one_batch=one_batch)
-        # Summed, not averaged, over lanes: each lane's gradient is that of its own mean loss.
-        found = torch.autograd.grad(losses.sum() / self._criterion.terms, self._leaves)
+        losses, found = self._model(shared(inputs) if one_batch else own(inputs), targets, state)
+        *columns, decay = numbers.unbind()
         with torch.no_grad():
             torch.cat([*(gradient.flatten(1) for gradient in found), self._blank], dim=1, out=self._gradients)
-            self._rule.update(self._parameters, self._gradients, self._moments, numbers.unbind())
-        return losses.detach()
+            self._rule.update(
+                self._parameters, self._gradients, self._moments, columns, decay if self._decays else None
+            )
+        return losses
 
     def _settle(self, state: Sequence[Tensor]) -> None:
         """Take over these tensors, padded to LEAST lanes."""

@@ -43,6 +43,19 @@ class CrossEntropy:
         )
         return each.view(lanes, -1).sum(dim=1)
 
+    def slopes(self, scores: Tensor, targets: Tensor, *, one_batch: bool) -> tuple[Tensor, Tensor]:
+        """Of scores [K, classes, B]: losses [K] as above, and the gradient of the sum of the lanes' means."""
+        (lanes, classes, size), smoothing = scores.shape, self.label_smoothing
+        logs, place = scores.log_softmax(dim=1), (targets.expand(lanes, size) if one_batch else targets).unsqueeze(1)
+        each = logs.gather(1, place)
+        if smoothing:
+            each = each.mul_(1 - smoothing).add_(logs.mean(dim=1, keepdim=True), alpha=smoothing)
+        losses, slope = each.flatten(1).sum(dim=1).neg_(), logs.exp_()
+        if smoothing:
+            slope.sub_(smoothing / classes)
+        slope.scatter_add_(1, place, slope.new_full((1, 1, 1), smoothing - 1).expand_as(place))
+        return losses, slope.div_(self.terms)
+
 
 @dataclass(frozen=True, slots=True)
 class Own:

@@ -19,8 +19,11 @@ from schedules.updates import OptimizerNumbers
 from worker.engine.plan import Plan
 
 Numbers: TypeAlias = Sequence[Tensor]
-Update: TypeAlias = Callable[[Tensor, Tensor, Sequence[Tensor], Numbers], None]
-"""`update(parameters, gradients, moments, numbers)`: changes the first three in place."""
+Decay: TypeAlias = Tensor | None
+Update: TypeAlias = Callable[[Tensor, Tensor, Sequence[Tensor], Numbers, Decay], None]
+"""`update(parameters, gradients, moments, numbers, decay)`: changes the first three in place. `numbers` and `decay` are
+a row of the table; no decay: no lane's weights decay, which saves a pass over all of them.
+"""
 
 
 class Rule(NamedTuple):
@@ -49,12 +52,14 @@ def rule(numbers: OptimizerNumbers) -> Rule:
 
 
 def _layerwise(plain: Rule, given: OptimizerNumbers) -> Update:
-    def update(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
+    def update(
+        parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers, decay: Decay
+    ) -> None:
         *own, factors = moments
-        rate, *others, decay = numbers
-        if given.name == "adamw":  # its last number is 1 - rate * decay
+        rate, *others = numbers
+        if decay is not None and given.name == "adamw":  # it is 1 - rate * decay
             decay = (factors * (decay - 1)).add_(1)
-        plain.update(parameters, gradients, own, (factors * rate, *others, decay))
+        plain.update(parameters, gradients, own, (factors * rate, *others), decay)
 
     return update
 
@@ -69,18 +74,20 @@ def _plain(numbers: OptimizerNumbers) -> Rule:
             return Rule(2, _rmsprop(numbers))
 
 
-def _sgd(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
-    rate, momentum, decay = numbers
+def _sgd(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers, decay: Decay) -> None:
+    rate, momentum = numbers
     (velocity,) = moments
-    gradients.addcmul_(parameters, decay)
+    if decay is not None:
+        gradients.addcmul_(parameters, decay)
     torch.addcmul(gradients, velocity, momentum, out=velocity)
     parameters.addcmul_(velocity, rate)
 
 
-def _nesterov(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
-    rate, momentum, decay = numbers
+def _nesterov(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers, decay: Decay) -> None:
+    rate, momentum = numbers
     (velocity,) = moments
-    gradients.addcmul_(parameters, decay)
+    if decay is not None:
+        gradients.addcmul_(parameters, decay)
     torch.addcmul(gradients, velocity, momentum, out=velocity)
     parameters.addcmul_(gradients.addcmul_(velocity, momentum), rate)
 
@@ -88,13 +95,16 @@ def _nesterov(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], 
 def _adam(given: OptimizerNumbers) -> Update:
     beta2, eps, decoupled = given.beta2, given.eps, given.name == "adamw"
 
-    def update(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
-        rate, weight, scale, decay = numbers
+    def update(
+        parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers, decay: Decay
+    ) -> None:
+        rate, weight, scale = numbers
         first, second = moments
-        if decoupled:
-            parameters.mul_(decay)
-        else:
-            gradients.addcmul_(parameters, decay)
+        if decay is not None:
+            if decoupled:
+                parameters.mul_(decay)
+            else:
+                gradients.addcmul_(parameters, decay)
         first.lerp_(gradients, weight)
         second.mul_(beta2).addcmul_(gradients, gradients, value=1 - beta2)
         torch.sqrt(second, out=gradients)
@@ -107,10 +117,13 @@ def _adam(given: OptimizerNumbers) -> Update:
 def _rmsprop(given: OptimizerNumbers) -> Update:
     alpha, eps = given.alpha, given.eps
 
-    def update(parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers) -> None:
-        rate, momentum, decay = numbers
+    def update(
+        parameters: Tensor, gradients: Tensor, moments: Sequence[Tensor], numbers: Numbers, decay: Decay
+    ) -> None:
+        rate, momentum = numbers
         square, velocity = moments
-        gradients.addcmul_(parameters, decay)
+        if decay is not None:
+            gradients.addcmul_(parameters, decay)
         square.mul_(alpha).addcmul_(gradients, gradients, value=1 - alpha)
         gradients.div_(square.sqrt().add_(eps))
         torch.addcmul(gradients, velocity, momentum, out=velocity)
