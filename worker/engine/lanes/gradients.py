@@ -48,10 +48,12 @@ class Gradients(Protocol):
         ...
 
     def outputs(self, inputs: Flow, state: State) -> Tensor:
-        """[K, B, ...]"""
+        """[K, B, ...], in evaluation."""
         ...
 
-    def __call__(self, inputs: Flow, targets: Tensor, state: State) -> Found: ...
+    def __call__(self, inputs: Flow, targets: Tensor, state: State) -> Found:
+        """In training."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Link(Protocol):
         """What comes out, and what the way back needs to know."""
         ...
 
-    def back(self, slope: Tensor, known: Tensor | None, state: State, found: list[Tensor], *, last: bool) -> Tensor:
+    def back(self, slope: Tensor, known: Tensor | None, state: State, found: dict[int, Tensor], *, last: bool) -> Tensor:
         """From the gradient of what came out, which may be overwritten, to that of what came in, which nobody asks for
         when this is the `last` link on the way back; gradients of parameters go to their slots in `found`.
         """
@@ -103,7 +105,7 @@ class Affine:
             return weight.bmm(value), value
         return torch.baddbmm(state.parameters[self.bias].unsqueeze(2), weight, value), value
 
-    def back(self, slope: Tensor, known: Tensor | None, state: State, found: list[Tensor], *, last: bool) -> Tensor:
+    def back(self, slope: Tensor, known: Tensor | None, state: State, found: dict[int, Tensor], *, last: bool) -> Tensor:
         assert known is not None
         found[self.weight] = slope.bmm(known.transpose(1, 2))
         if self.bias is not None:
@@ -123,7 +125,7 @@ class Activation:
         out = self.function(value)
         return out, out if self.by_value else value
 
-    def back(self, slope: Tensor, known: Tensor | None, state: State, found: list[Tensor], *, last: bool) -> Tensor:
+    def back(self, slope: Tensor, known: Tensor | None, state: State, found: dict[int, Tensor], *, last: bool) -> Tensor:
         assert known is not None
         return self.slope(slope, known)
 
@@ -141,7 +143,7 @@ class Masked:
         masks = state.draws.mask(self.number, self.p, value[0].t()).transpose(1, 2)
         return value * masks, masks
 
-    def back(self, slope: Tensor, known: Tensor | None, state: State, found: list[Tensor], *, last: bool) -> Tensor:
+    def back(self, slope: Tensor, known: Tensor | None, state: State, found: dict[int, Tensor], *, last: bool) -> Tensor:
         return slope if known is None else slope.mul_(known)
 
 
@@ -183,10 +185,10 @@ class Chain:
             value, needed = link.ahead(value, state)
             known.append(needed)
         losses, slope = self.criterion.slopes(value, targets, one_batch=inputs.layout is Layout.SHARED)
-        found: list[Tensor] = [slope] * len(state.parameters)
+        found: dict[int, Tensor] = {}
         for place in reversed(range(len(self.links))):
             slope = self.links[place].back(slope, known[place], state, found, last=place == 0)
-        return Found(losses, found)
+        return Found(losses, [found[slot] for slot in range(len(found))])
 
 
 def _turned(inputs: Flow, lanes: int, *, more: int = 0) -> Tensor:
