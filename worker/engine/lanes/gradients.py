@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -27,6 +27,9 @@ WHOLE = 16
 """Evaluations are filled up to a multiple of so many examples: with 359 columns a product took three times as long as
 with 360.
 """
+
+
+Slots: TypeAlias = dict[int, Tensor]
 
 
 class Found(NamedTuple):
@@ -85,7 +88,7 @@ class Link(Protocol):
         """What comes out, and what the way back needs to know."""
         ...
 
-    def back(self, slope: Tensor, known: Tensor | None, state: State, found: dict[int, Tensor], *, last: bool) -> Tensor:
+    def back(self, slope: Tensor, known: Tensor | None, state: State, found: Slots, *, last: bool) -> Tensor:
         """From the gradient of what came out, which may be overwritten, to that of what came in, which nobody asks for
         when this is the `last` link on the way back; gradients of parameters go to their slots in `found`.
         """
@@ -105,7 +108,7 @@ class Affine:
             return weight.bmm(value), value
         return torch.baddbmm(state.parameters[self.bias].unsqueeze(2), weight, value), value
 
-    def back(self, slope: Tensor, known: Tensor | None, state: State, found: dict[int, Tensor], *, last: bool) -> Tensor:
+    def back(self, slope: Tensor, known: Tensor | None, state: State, found: Slots, *, last: bool) -> Tensor:
         assert known is not None
         found[self.weight] = slope.bmm(known.transpose(1, 2))
         if self.bias is not None:
@@ -125,7 +128,7 @@ class Activation:
         out = self.function(value)
         return out, out if self.by_value else value
 
-    def back(self, slope: Tensor, known: Tensor | None, state: State, found: dict[int, Tensor], *, last: bool) -> Tensor:
+    def back(self, slope: Tensor, known: Tensor | None, state: State, found: Slots, *, last: bool) -> Tensor:
         assert known is not None
         return self.slope(slope, known)
 
@@ -143,7 +146,7 @@ class Masked:
         masks = state.draws.mask(self.number, self.p, value[0].t()).transpose(1, 2)
         return value * masks, masks
 
-    def back(self, slope: Tensor, known: Tensor | None, state: State, found: dict[int, Tensor], *, last: bool) -> Tensor:
+    def back(self, slope: Tensor, known: Tensor | None, state: State, found: Slots, *, last: bool) -> Tensor:
         return slope if known is None else slope.mul_(known)
 
 
@@ -185,7 +188,7 @@ class Chain:
             value, needed = link.ahead(value, state)
             known.append(needed)
         losses, slope = self.criterion.slopes(value, targets, one_batch=inputs.layout is Layout.SHARED)
-        found: dict[int, Tensor] = {}
+        found: Slots = {}
         for place in reversed(range(len(self.links))):
             slope = self.links[place].back(slope, known[place], state, found, last=place == 0)
         return Found(losses, [found[slot] for slot in range(len(found))])
