@@ -13,8 +13,9 @@ from worker.engine.job import Job
 from worker.engine.lanes.admission import WAYS, Admission
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.intake import Intake
+from worker.engine.lanes.likeness import alike
 from worker.engine.lanes.probe import SOLO, Probe
-from worker.engine.lanes.row import Member, alike
+from worker.engine.lanes.row import Member
 from worker.engine.lanes.shift import Shift
 from worker.engine.lanes.stack import UnsuitedError
 from worker.engine.lanes.trunks import Trunks

@@ -127,7 +127,7 @@ class Shift:
             return []
         jobs = {member.job.id for row in array.rows for member in row.members.values()}
         self.row_steps += array.advance(lambda: not self._steering.any_dropped(jobs)) * len(array.rows)
-        looks = Looks(array, self._data)
+        looks = Looks(array, self._data, lambda: self._steering.any_dropped(jobs))
         share = (time.perf_counter() - start) / len(array.rows)
         for row in array.rows:
             row.charge(share)
