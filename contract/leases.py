@@ -34,11 +34,16 @@ class WorkerInfo(Message):
 
 
 class ClaimRequest(Message):
-    """Ask for up to `max_trials` trials that can be trained together; `token` becomes the token of their leases."""
+    """Ask for up to `max_trials` trials that can be trained together; `token` becomes the token of their leases.
+
+    `beside` is a trial that the worker is training: it gets what can be trained together with that one, if this is what
+    it would get next, and leaves to each idle worker as many.
+    """
 
     worker: WorkerInfo
     token: Token
     max_trials: Annotated[int, Field(ge=1, le=1_024)] = 1
+    beside: Annotated[int, Field(ge=1, lt=2**63)] | None = None
 
 
 class LeaseRef(Message):

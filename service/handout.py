@@ -20,7 +20,7 @@ from service import artifacts
 from service.definitions import definitions
 from service.errors import InvalidRequest
 from service.models import Artifact, Trial, Worker
-from service.moves import ATTEMPTS, SPEC, TRIALS, hashed
+from service.moves import ATTEMPTS, SPEC, TRIALS, hashed, waiting
 
 _CLAIMED_BY = (
     select(ATTEMPTS.c.trial_id, ATTEMPTS.c.worker_id, TRIALS.c.task_key)
@@ -57,22 +57,27 @@ def claimed_before(session: Session, request: ClaimRequest) -> list[Row[Any]] | 
 def share(session: Session, request: ClaimRequest, *, since: datetime) -> int:
     """How many trials a claim may take at most: an equal part of those that wait, the others being for idle workers.
 
-    As many as that: trials in different hands share no steps. A worker heard of after `since` is alive.
+    As many as that: trials in different hands share no steps. A worker heard of after `since` is alive. One that asks
+    `beside` a trial has work: it gets none of another kind, and of what cannot be divided the others get more.
     """
-    if request.max_trials == 1:
+    if request.max_trials == 1 and request.beside is None:
         return 1
-    queued = Trial.status == "queued"
-    oldest = select(Trial.fusion_key, Trial.task_key).where(queued, Trial.task_key.in_(request.worker.tasks))
+    oldest = select(Trial.fusion_key, Trial.task_key).where(waiting(), Trial.task_key.in_(request.worker.tasks))
     head = session.execute(oldest.order_by(Trial.id).limit(1)).first()
-    if head is None:
+    if request.beside is not None:
+        own = session.scalar(select(Trial.fusion_key).where(Trial.id == request.beside))
+        if head is None or head.fusion_key != own:
+            return 0
+    elif head is None:
         return 1
     offered = cast(Worker.tasks, Text).contains(json.dumps(head.task_key), autoescape=True)
     busy = select(Trial.worker_id).where(Trial.status == "leased", Trial.worker_id.is_not(None))
     others = (Worker.id != request.worker.id, Worker.last_seen_at > since, offered, Worker.id.not_in(busy))
     workers = 1 + (session.scalar(select(func.count()).where(*others)) or 0)
-    enough = select(Trial.id).where(queued, Trial.fusion_key == head.fusion_key).limit(request.max_trials * workers)
-    waiting = session.scalar(select(func.count()).select_from(enough.subquery())) or 0
-    return max(1, min(request.max_trials, -(-waiting // workers)))
+    enough = select(Trial.id).where(waiting(), Trial.fusion_key == head.fusion_key).limit(request.max_trials * workers)
+    count = session.scalar(select(func.count()).select_from(enough.subquery())) or 0
+    part = count // workers if request.beside is not None else max(1, -(-count // workers))
+    return min(request.max_trials, part)
 
 
 def leases_of(session: Session, rows: Sequence[Row[Any]], ttl_s: float) -> list[Lease]:

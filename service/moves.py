@@ -148,10 +148,15 @@ def begin_anew(session: Session, leases: Sequence[LeaseRef]) -> None:
         )
 
 
+def waiting() -> ColumnElement[bool]:
+    """The trials that a claim may take: those of paused studies are not handed out."""
+    paused = select(Study.id).where(Study.paused_at.is_not(None))
+    return and_(Trial.status == "queued", Trial.study_id.not_in(paused))
+
+
 def _picked() -> Select[int]:
     """The trials of one claim, locked; a common table expression, so that PostgreSQL evaluates it once."""
-    paused = select(Study.id).where(Study.paused_at.is_not(None))
-    queued = and_(Trial.status == "queued", Trial.study_id.not_in(paused))
+    queued = waiting()
     head = (
         select(Trial.fusion_key)
         .where(queued, Trial.task_key.in_(bindparam("p_tasks", expanding=True)))

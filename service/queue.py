@@ -82,10 +82,13 @@ def claim(
             expires=expires,
         )
         return leases_of(session, held, ttl_s)
+    count = share(session, request, since=now - timedelta(seconds=ttl_s))
+    if not count:
+        return []
     claimed = lease(
         session,
         request.worker.tasks,
-        share(session, request, since=now - timedelta(seconds=ttl_s)),
+        count,
         worker_id=request.worker.id,
         token=request.token,
         now=now,

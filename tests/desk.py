@@ -63,8 +63,10 @@ class Desk:
         with self.database.write() as session:
             return studies.create(session, definition(**changes), now=self.now)
 
-    def claim(self, *, name: str = "worker-a", count: int = 1, claim_token: str | None = None) -> list[Lease]:
-        request = ClaimRequest(worker=worker(name), token=claim_token or token(), max_trials=count)
+    def claim(
+        self, *, name: str = "worker-a", count: int = 1, claim_token: str | None = None, beside: int | None = None
+    ) -> list[Lease]:
+        request = ClaimRequest(worker=worker(name), token=claim_token or token(), max_trials=count, beside=beside)
         with self.database.write() as session:
             leases = queue.claim(session, request, now=self.now, ttl_s=TTL_S)
         self.tokens |= {lease.trial.id: request.token for lease in leases}

@@ -5,24 +5,25 @@ from __future__ import annotations
 import logging
 import math
 import random
-import secrets
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from client.errors import ServiceUnavailable, SwitchbackError, UnexpectedAnswer
+from client.errors import SwitchbackError
 from client.leases import LeaseClient
-from contract.leases import ClaimReply, ClaimRequest, HeartbeatRequest, Lease, LeaseRef, WorkerInfo
+from contract.leases import HeartbeatRequest, Lease, LeaseRef, WorkerInfo
 from worker import translate
-from worker.backoff import delays
 from worker.beats import Beat
 from worker.cache import Cache
+from worker.claims import Claim, Claimed, Claims
 from worker.engine import Engine, Job, Steering
-from worker.holdings import PAUSED, Holdings
+from worker.holdings import Holding, Holdings
 from worker.outbox import Message, Outbox
 from worker.pulse import Pulse
 from worker.resume import Resuming
 from worker.shift import Shift
+from worker.supply import Supply
 from worker.tasks import Registry
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,6 @@ class Agent:
         self._shift: Shift | None = None
         self._draining = self._cut = False
         self._naps = 0
-        self._answered = False
         self._away = False
         self._ask_at = 0.0
         self.trials = 0
@@ -111,48 +111,26 @@ class Agent:
             progress=self._progress,
             on_beat=self._on_beat,
         )
+
+        def hold(ref: LeaseRef, ttl_s: float, claimed_at: float) -> None:
+            self._holdings.hold(ref, claimed_at + ttl_s)
+            pulse.hold(ref, ttl_s)
+
+        claims = Claims(self._client, self._worker, hold=hold, job=self._job, nap=self._nap)
         with pulse, Outbox(self._client, self._holdings, self._cache) as outbox:
             idle_since: float | None = None
-            while not self._done():
-                token = secrets.token_urlsafe(32)
-                reply = self._claimed(token)
-                if reply is not None and reply.leases:
+            while (claim := self._claim(claims, self._engine.capacity)) is not None:
+                if claim.trials:
                     idle_since = None
-                    self._work(reply.leases, token, pulse, outbox)
-                elif reply is not None:
-                    idle_since = self._idle(idle_since, reply.retry_after_s)
+                    self._work(claim.trials, claims, pulse, outbox)
+                else:
+                    idle_since = self._idle(idle_since, claim.retry_after_s)
             self._flush(outbox)
             return outbox.pending
 
     def _done(self) -> bool:
         limit = self._settings.max_trials
         return self._draining or (limit is not None and self.trials >= limit)
-
-    def _claimed(self, token: str) -> ClaimReply | None:
-        """Ask, with the same token until an answer comes: had one been lost, it comes again. None once draining."""
-        limit = self._settings.max_trials
-        count = self._engine.capacity if limit is None else min(self._engine.capacity, limit - self.trials)
-        request = ClaimRequest(worker=self._worker, token=token, max_trials=count)
-        away = False
-        for delay in delays():
-            if self._draining:
-                break
-            try:
-                reply = self._client.claim(request)
-            except (ServiceUnavailable, UnexpectedAnswer) as error:
-                if isinstance(error, UnexpectedAnswer) and not self._answered:
-                    raise
-                if not away:
-                    away = True
-                    logger.warning("no answer, trying on until there is one: %s", error)
-                wished = error.retry_after if isinstance(error, ServiceUnavailable) else None
-                self._nap(max(delay, wished or 0.0))
-            else:
-                if away or not self._answered:
-                    logger.info("connected to %s", self._client.url)
-                self._answered = True
-                return reply
-        return None
 
     def _idle(self, since: float | None, retry_after_s: float) -> float:
         """Wait for work; since when there has been none."""
@@ -170,49 +148,47 @@ class Agent:
         self._nap(wait if limit is None else min(wait, max(0.0, since + limit - now)))
         return since
 
-    def _work(self, leases: list[Lease], token: str, pulse: Pulse, outbox: Outbox) -> None:
-        claimed_at = time.monotonic()
-
+    def _work(self, trials: Sequence[Claimed], claims: Claims, pulse: Pulse, outbox: Outbox) -> None:
         def put(message: Message) -> None:
             while outbox.full and not self._cut:
                 self._naps += 1
                 time.sleep(NAP_S)
             outbox.put(message)
 
-        steering = Steering(checkpoint_every_s=self._settings.checkpoint_every_s)
-        shift = Shift(
-            leases,
-            token,
-            engine=self._engine,
-            steering=steering,
-            holdings=self._holdings,
-            job=lambda lease: self._job(lease, token),
-            put=put,
-        )
-        for lease in leases:
-            ref = shift.leases[lease.trial.id]
-            self._holdings.hold(ref, claimed_at + lease.ttl_s)
-            pulse.hold(ref, lease.ttl_s)
-        self._shift = shift
-        if self._cut:
-            shift.steering.drop_all()
-        shift.train(self._check_leases)
-        self._shift = None
-        self.trials += len(leases)
-
-        def settled() -> None:
-            for ref in shift.leases.values():
+        def settle(refs: Sequence[LeaseRef]) -> None:
+            for ref in refs:
                 pulse.drop(ref)
                 self._holdings.forget(ref)
 
-        outbox.put(settled)
+        with Supply(lambda count, beside: self._claim(claims, count, beside)) as supply:
+            self._shift = Shift(
+                trials,
+                supply,
+                engine=self._engine,
+                steering=Steering(checkpoint_every_s=self._settings.checkpoint_every_s),
+                holdings=self._holdings,
+                put=put,
+                settle=settle,
+            )
+            if self._cut:
+                self._shift.steering.drop_all()
+            self._shift.train(self._check_leases)
+            self._shift = None
 
-    def _job(self, lease: Lease, token: str) -> Job:
+    def _claim(self, claims: Claims, count: int, beside: int | None = None) -> Claim | None:
+        """Up to so many trials, within `max_trials`; None when there are to be no more."""
+        if self._done():
+            return None
+        limit = self._settings.max_trials
+        claim = claims.claim(count if limit is None else min(count, limit - self.trials), beside=beside)
+        self.trials += len(claim.trials) if claim is not None else 0
+        return claim
+
+    def _job(self, lease: Lease, ref: LeaseRef) -> Job:
         """What the lease asks for, from its checkpoint on where there is one. Raises TaskError, or ValueError."""
         job = translate.job(lease.trial, self._registry)
         if lease.checkpoint is None:
             return job
-        ref = LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=token)
         return replace(job, resume=Resuming(self._client, self._cache, self._waited).snapshot(ref, lease.checkpoint))
 
     def _waited(self, seconds: float) -> bool:
@@ -259,19 +235,19 @@ class Agent:
             logger.warning("no progress for %g s: the leases are renewed no more", self._settings.stall_s)
         self._holdings.heard(beat.leases, beat.sent_at)
 
-    def _end_trial(self, trial_id: int) -> None:
-        shift = self._shift
-        if shift is not None and (ref := shift.leases.get(trial_id)) is not None:
-            shift.steering.drop(trial_id, keep=self._holdings.of(ref).end == PAUSED)
+    def _end_trial(self, holding: Holding) -> None:
+        if (shift := self._shift) is not None:
+            shift.end(holding)
 
     def _progress(self) -> int:
         """Grows while the worker works: with every update of the engine, and with every wait of ours."""
         shift = self._shift
         return self._naps + (shift.steering.polls if shift is not None else 0)
 
-    def _nap(self, seconds: float) -> None:
-        """Sleep in slices: signal handlers only set flags, and a sleep is not cut short by them."""
+    def _nap(self, seconds: float) -> bool:
+        """Sleep until draining; whether it is not. In slices: signal handlers only set flags, which cut none short."""
         until = time.monotonic() + seconds
         while not self._draining and (left := until - time.monotonic()) > 0:
             self._naps += 1
             time.sleep(min(NAP_S, left))
+        return not self._draining

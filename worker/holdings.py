@@ -27,9 +27,9 @@ class Holding:
 
 
 class Holdings:
-    """Shared by the threads of a worker. `on_end(trial_id)` is called when a trial must not be trained further."""
+    """Shared by the threads of a worker. `on_end` is called when a trial must not be trained further."""
 
-    def __init__(self, on_end: Callable[[int], None]) -> None:
+    def __init__(self, on_end: Callable[[Holding], None]) -> None:
         self._on_end = on_end
         self._held: dict[tuple[int, int], Holding] = {}
         self._lock = threading.Lock()
@@ -84,7 +84,7 @@ class Holdings:
             if item is None or (item.end is not None and not lost):
                 return
             item.end, item.lost, item.refused = why, lost, refused
-        self._on_end(key[0])
+        self._on_end(item)
 
 
 def _key(lease: LeaseRef) -> tuple[int, int]:

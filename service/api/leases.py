@@ -37,7 +37,8 @@ async def claim(body: ClaimRequest, ctx: Ctx) -> ClaimReply:
 
     def _claim(session: Session, now: datetime) -> list[Lease]:
         leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=ctx.who.token_id)
-        if not leases and planner.fill_dry(session, body.worker.tasks, now=now):
+        # Who has work can wait for what is proposed with care.
+        if not leases and body.beside is None and planner.fill_dry(session, body.worker.tasks, now=now):
             leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=ctx.who.token_id)
         return leases
 

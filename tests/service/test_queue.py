@@ -59,6 +59,24 @@ def test_a_worker_that_is_alone_or_whose_company_is_gone_takes_all_it_can_train(
     assert len(desk.claim(count=64)) == 11
 
 
+def test_a_claim_beside_a_trial_gets_more_of_its_kind_in_their_turn_or_nothing(desk: Desk) -> None:
+    desk.create(cells=2)
+    desk.create(cells=2)
+    (one,) = desk.claim(count=1)
+    assert [lease.trial.id for lease in desk.claim(count=9, beside=one.trial.id)] == [2]
+    assert desk.claim(count=9, beside=one.trial.id) == []
+    assert desk.claim(count=1, beside=999) == []
+    assert [lease.trial.id for lease in desk.claim(count=9)] == [3, 4]
+
+
+@pytest.mark.parametrize(("waiting", "given"), [(1, 0), (3, 1), (4, 2)])
+def test_a_claim_beside_a_trial_leaves_the_idle_workers_theirs(desk: Desk, waiting: int, given: int) -> None:
+    desk.create(cells=waiting + 2)
+    desk.complete(desk.ref(desk.claim(name="worker-b")[0]))
+    (one,) = desk.claim(count=1)
+    assert len(desk.claim(count=64, beside=one.trial.id)) == given
+
+
 def test_one_claim_takes_trials_of_one_study_only(desk: Desk) -> None:
     first, second = desk.create(cells=3), desk.create(cells=3)
     assert [lease.trial.study_id for lease in desk.claim(count=5)] == [first] * 3

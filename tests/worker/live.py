@@ -123,7 +123,7 @@ class AgentThread:
     def lease_refs(self) -> list[LeaseRef]:
         """The leases it holds, secrets included."""
         assert self.agent._shift is not None
-        return list(self.agent._shift.leases.values())
+        return self.agent._shift.leases
 
     def join(self, timeout_s: float = 30.0) -> None:
         self._thread.join(timeout_s)

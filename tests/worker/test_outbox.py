@@ -104,7 +104,7 @@ def bench(service: LiveService, tmp_path: Path) -> Iterator[Bench]:
     network, ended = Faulty(), []
     with LeaseClient(service.url, transport=network) as client, StudyClient(service.url) as studies:
         token = secrets.token_urlsafe(32)
-        holdings = Holdings(ended.append)
+        holdings = Holdings(lambda holding: ended.append(holding.lease.trial_id))
         leases = []
         for lease in client.claim(ClaimRequest(worker=worker_info(), token=token, max_trials=2)).leases:
             leases.append(LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=token))

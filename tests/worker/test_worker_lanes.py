@@ -23,7 +23,7 @@ def agent(service: LiveService, **settings: Any) -> AgentThread:
 def test_a_grid_is_claimed_at_once_under_one_token_and_every_trial_completes(service: LiveService) -> None:
     study_id = submit(service, **GRID | {"budget": {"epochs": 20}})
     with agent(service, max_trials=8) as worker, StudyClient(service.url) as client:
-        wait_until(lambda: worker.agent._shift is not None)
+        wait_until(lambda: worker.agent._shift is not None and len(worker.lease_refs()) == 8)
         refs = worker.lease_refs()
         worker.join()
         rows = client.trials(study_id).items

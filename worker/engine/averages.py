@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from worker.engine.averaging import Ensemble
-from worker.engine.averaging_plan import member_ends, weights
+from worker.engine.averaging_plan import taking
+from worker.engine.dropout import Draws, Dropout, draw
 from worker.engine.job import Job
-from worker.engine.plan import Horizon
+from worker.engine.plan import Horizon, mask_seed
 from worker.engine.snapshot import put_back
 from worker.tasks import Ensembling, Task
 
@@ -33,26 +32,20 @@ class Averages:
 
     def __init__(self, job: Job, horizon: Horizon, model: nn.Module) -> None:
         """Raises PlanError when it cannot be had."""
-        self._task, self._model = job.task, model
+        self._job, self._horizon, self._model = job, horizon, model
+        self._taking = taking(job, horizon)
         self._parameters = dict(model.named_parameters())
-        self._weights: dict[str, NDArray[np.float64]] = {}
-        self._ends: list[int] = []
-        for wanted in job.averaging:
-            if isinstance(wanted, Ensemble):
-                self._ends = member_ends(job, horizon, wanted)
-            else:
-                self._weights[wanted.name] = weights(wanted, horizon)
-        self._moving = {name: _copies(self._parameters) for name in self._weights}
+        self._moving = {name: _copies(self._parameters) for name in self._taking.names}
         self._members: dict[int, dict[str, Tensor]] = {}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the model after `step` updates."""
-        for name, average in self._moving.items():
-            if (weight := float(self._weights[name][step - 1])) > 0.0:
+        for average, weight in zip(self._moving.values(), self._taking.weights[step - 1].tolist(), strict=True):
+            if weight > 0.0:
                 for key, parameter in self._parameters.items():
                     average[key].lerp_(parameter, weight)
-        if step in self._ends:
+        if step in self._taking.ends:
             self._members[step] = _copies(state_of(self._model))
 
     @property
@@ -64,17 +57,14 @@ class Averages:
 
     def restore(self, saved: Mapping[str, Tensor], step: int) -> None:
         """Continue from `tensors` after `step` updates. Raises UnfitError when they are not of this model."""
-        self._members = {end: _copies(state_of(self._model)) for end in self._ends if end <= step}
+        self._members = {end: _copies(state_of(self._model)) for end in self._taking.ends if end <= step}
         put_back(saved, self.tensors)
 
     def predictors(self, batches: Callable[[], Iterable[Tensor]]) -> Iterator[tuple[str, Predict]]:
-        """By name what each average says. `batches` are all training inputs: what batch norm has to be measured on."""
-        for name, average in self._moving.items():
-            model = self._model_with(average)
-            update_bn(batches(), model)
-            yield name, model.eval()
-        if self._ends:
-            yield Ensemble.name, together(self._task, [self._model_with(state) for state in self._members.values()])
+        """See `predictors`."""
+        averages = ((name, self._model_with(average)) for name, average in self._moving.items())
+        members = [self._model_with(state) for state in self._members.values()]
+        return predictors(self._job, self._horizon.total_steps, averages, members, batches)
 
     def _model_with(self, state: Mapping[str, Tensor]) -> nn.Module:
         model = deepcopy(self._model)
@@ -82,10 +72,30 @@ class Averages:
         return model
 
 
-def together(task: Task, models: list[nn.Module]) -> Predict:
+def predictors(
+    job: Job,
+    steps: int,
+    averages: Iterable[tuple[str, nn.Module]],
+    members: Sequence[nn.Module],
+    batches: Callable[[], Iterable[Tensor]],
+) -> Iterator[tuple[str, Predict]]:
+    """By name what each average says of a model after its `steps` updates, and what the members of its ensemble say
+    together. `batches` are all training inputs, over which torch's `update_bn` measures the statistics of batch norm.
+    """
+    for name, model in averages:
+        dropouts = [module for module in model.modules() if isinstance(module, Dropout)]
+        # It measures in training mode: masks are those of one update more, call by call.
+        draw(dropouts, Draws([(mask_seed(job), steps)]))
+        update_bn(batches(), model)
+        yield name, model.eval()
+    if members:
+        yield Ensemble.name, together(job.task, [model.eval() for model in members])
+
+
+def together(task: Task, models: Sequence[nn.Module]) -> Predict:
     """The prediction of all models."""
     assert isinstance(task, Ensembling)
-    combined, models = task.combined, [model.eval() for model in models]
+    combined = task.combined
     return lambda inputs: combined(torch.stack([model(inputs) for model in models]))
 
 

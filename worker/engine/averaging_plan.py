@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,38 @@ from worker.engine.averaging import Ema, Ensemble, Swa
 from worker.engine.job import Job
 from worker.engine.plan import Horizon, PlanError, tabulate
 from worker.tasks import Ensembling
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Taking:
+    """`weights[:, n]` are the `weights` of the average `names[n]`, float64 [T, n]. An ensemble has room for `members`,
+    0 where none is asked for, and takes them after so many updates each: `ends`.
+    """
+
+    names: tuple[str, ...]
+    weights: NDArray[np.float64]
+    members: int = 0
+    ends: tuple[int, ...] = ()
+
+    @property
+    def table(self) -> NDArray[np.float64]:
+        """What is done after each update, [T, n + members]: the weights, and 1 where a member is taken."""
+        taken = np.zeros((len(self.weights), self.members))
+        taken[[end - 1 for end in self.ends], range(len(self.ends))] = 1.0
+        return np.hstack([self.weights, taken])
+
+
+def taking(job: Job, horizon: Horizon) -> Taking:
+    """What the job's `averaging` takes in, and when. Raises PlanError when it cannot be had."""
+    moving = [wanted for wanted in job.averaging if not isinstance(wanted, Ensemble)]
+    ensemble = next((wanted for wanted in job.averaging if isinstance(wanted, Ensemble)), None)
+    columns = [weights(wanted, horizon) for wanted in moving]
+    return Taking(
+        names=tuple(wanted.name for wanted in moving),
+        weights=np.stack(columns, axis=1) if columns else np.zeros((horizon.total_steps, 0)),
+        members=ensemble.members if ensemble else 0,
+        ends=tuple(member_ends(job, horizon, ensemble)) if ensemble else (),
+    )
 
 
 def weights(wanted: Swa | Ema, horizon: Horizon) -> NDArray[np.float64]:

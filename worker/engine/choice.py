@@ -27,9 +27,9 @@ class AsBegun:
         self.device = device
         self._solo, self._lanes = Solo(device), Lanes(device, lanes=1)
 
-    def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
+    def run(self, jobs: Iterable[Job | None], steering: Steering) -> Iterator[Event]:
         """See `worker.engine.engine.Engine`."""
-        for job in jobs:
+        for job in filter(None, jobs):
             begun = job.resume is not None and job.resume.engine == self._lanes.name
             yield from (self._lanes if begun else self._solo).run([job], steering)
 

@@ -33,6 +33,12 @@ class Steering:
             self._parting.add(job)
         self._dropped.add(job)
 
+    def forget(self, job: int) -> None:
+        """A job of this number is given to the engine again: what was said of an earlier one does not count."""
+        self._parting.discard(job)
+        self._dropped.discard(job)
+        self._checkpointed_at.pop(job, None)
+
     def drop_all(self) -> None:
         """Train nothing further, after a last snapshot, and take no more jobs."""
         self._all = True
@@ -77,10 +83,11 @@ class Engine(Protocol):
         """How many jobs it can make use of at a time."""
         ...
 
-    def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
+    def run(self, jobs: Iterable[Job | None], steering: Steering) -> Iterator[Event]:
         """Train the jobs; all but the engine's own faults come out as events.
 
-        Jobs are taken from `jobs` one by one as there is room, so that a lazy iterable refills a running engine.
+        Jobs are taken from `jobs` one by one as there is room, so that a lazy iterable refills a running engine; None
+        says that there is none at the moment: the engine asks again while it trains those it has.
         Training goes on only while the caller asks for the next event. An engine that computes rates before training
         hands a job that `needs_metric` to `Solo`. Points of such a job carry `lr`, the rate of the last update made.
         """

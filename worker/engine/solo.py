@@ -31,8 +31,8 @@ class Solo:
         """`dtype` of models and data; None leaves them as the task makes them."""
         self.device, self._dtype = device, dtype
 
-    def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
-        for job in jobs:
+    def run(self, jobs: Iterable[Job | None], steering: Steering) -> Iterator[Event]:
+        for job in filter(None, jobs):
             if steering.dropped(job.id):
                 yield Dropped(job.id, 0, 0.0)
                 continue

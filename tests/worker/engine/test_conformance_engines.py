@@ -7,6 +7,7 @@ matrix, and runs with `make conformance`.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -15,17 +16,19 @@ import torch
 from engine_models import MODELS
 from lane_jobs import CPU, ENGINES, OPTIMIZERS, STEPS, alone, at_rate, curves, dropped, gap, job, lanes, train
 
-from worker.engine import Diverged, Finished, Job, Lanes, Solo, Started
+from schedules import Span
+from worker.engine import Diverged, Ema, Engine, Ensemble, Finished, Job, Lanes, Solo, Started, Swa
 
 BATCHED = [name for name in ENGINES if name != "solo"]
-COUNTS = [1, 4, 32]
+COUNTS = {1: [0], 4: [0, 1, 2], 32: [0, 16, 29]}
+"""How many lanes, and which of them are compared: one of each schedule."""
 SCHEDULES = ["constant", "onecycle", "wsd"]
 CUT = {
-    ("lanes", "mlp", "nesterov", "onecycle", 32),
-    *(("lanes", "mlp", optimizer, "wsd", 4) for optimizer in ("sgd", "adam", "rmsprop")),
-    ("lanes", "mlp", "adamw", "constant", 1),
-    *(("lanes", model, "adamw", "onecycle", 4) for model in ("dropout", "vit_small")),
-    ("vmap", "own", "nesterov", "onecycle", 4),
+    ("lanes", "mlp", "nesterov", 32),
+    *(("lanes", "mlp", optimizer, 4) for optimizer in ("sgd", "adam", "rmsprop")),
+    ("lanes", "mlp", "adamw", 1),
+    *(("lanes", model, "adamw", 4) for model in ("dropout", "vit_small")),
+    ("vmap", "own", "nesterov", 4),
 }
 """What `make test` looks at."""
 
@@ -34,24 +37,54 @@ def marked(*case: Any) -> Any:
     return pytest.param(*case, marks=[] if case in CUT else pytest.mark.slow)
 
 
+def grouped(model: str, optimizer: str, count: int, engine: str) -> Any:
+    """Those that ask `solo` for the same run in one process, where it is remembered."""
+    marks = [pytest.mark.xdist_group(f"{model} {optimizer}")]
+    case = engine, model, optimizer, count
+    return pytest.param(*case, marks=marks if case in CUT else [*marks, pytest.mark.slow])
+
+
 CASES = [
-    marked(*case)
-    for case in product(BATCHED, MODELS, OPTIMIZERS, SCHEDULES, COUNTS)
-    if case[1] != "own" or case[0] == "vmap"  # its forward is code, which only torch.func can follow
+    grouped(*case)
+    for case in product(MODELS, OPTIMIZERS, COUNTS, BATCHED)
+    if case[0] != "own" or case[-1] == "vmap"  # its forward is code, which only torch.func can follow
 ]
 
 
-@pytest.mark.parametrize(("engine", "model", "optimizer", "schedule", "count"), CASES)
+@cache
+def engine_of(name: str) -> Engine:
+    """One for all cases: it compares each model with its batched form but once."""
+    return ENGINES[name](CPU, lanes=64, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("engine", "model", "optimizer", "count"), CASES)
 def test_in_float64_every_engine_equals_solo_in_every_point_and_metric(
-    engine: str, model: str, optimizer: str, schedule: str, count: int
+    engine: str, model: str, optimizer: str, count: int
 ) -> None:
     steps = MODELS[model].wide if count > 4 else MODELS[model].steps
-    given = [job(lane, model=model, optimizer=optimizer, schedule=schedule, steps=steps) for lane in range(count)]
-    events = train(ENGINES[engine](CPU, lanes=64, dtype=torch.float64), *given)
-    looked_at = {0, count // 2, count - 1}
-    gaps = [gap(alone(given[lane], torch.float64), curves(events)[lane + 1]) for lane in looked_at]
+    # Each schedule in one lane of three; a lane alone is each of them in turn.
+    turns = range(len(SCHEDULES)) if count == 1 else [0]
+    for turn in turns:
+        names = [SCHEDULES[(turn + lane) % len(SCHEDULES)] for lane in range(count)]
+        given = [
+            job(lane, model=model, optimizer=optimizer, schedule=name, steps=steps) for lane, name in enumerate(names)
+        ]
+        events = train(engine_of(engine), *given)
+        gaps = [gap(alone(given[lane], torch.float64), curves(events)[lane + 1]) for lane in COUNTS[count]]
+        assert {event.engine for event in events if isinstance(event, Started)} == {"lanes"}
+        assert max(gaps) < 1e-12
+
+
+@pytest.mark.parametrize("engine", BATCHED)
+@pytest.mark.parametrize("model", [pytest.param(one, marks=pytest.mark.slow) for one in MODELS])
+def test_averages_and_ensembles_of_every_model_are_those_of_solo(engine: str, model: str) -> None:
+    if model == "own" and engine != "vmap":
+        pytest.skip("only torch.func can follow its forward")
+    averaging = (Swa(every=Span.parse("2 steps")), Ema(0.9), *([] if model == "own" else [Ensemble(members=2)]))
+    given = [job(lane, model=model, schedule=name, steps=8, averaging=averaging) for lane, name in enumerate(SCHEDULES)]
+    events = train(engine_of(engine), *given)
     assert {event.engine for event in events if isinstance(event, Started)} == {"lanes"}
-    assert max(gaps) < 1e-12
+    assert max(gap(alone(one, torch.float64), curves(events)[one.id]) for one in given) < 1e-12
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn", "dropout", "own"])

@@ -53,8 +53,6 @@ class Admission:
         """The job, prepared. Raises UnsuitedError with the reason, or what the job would raise under solo."""
         if isinstance(job.task, Stepping):
             raise UnsuitedError("the task makes its updates itself (step)")
-        if job.averaging:
-            raise UnsuitedError("it asks for averages")
         if job.resume is not None and job.resume.engine == "solo":
             raise UnsuitedError("solo wrote its checkpoint")
         if job.task not in self._found:

@@ -1,20 +1,24 @@
 """K rows in training as one batched model: stacked state, the loop that advances it, and rows that come and go.
 
-All that a row's next updates depend on, beside its step and its numbers, is its column: parameters, moments, buffers.
-`Array.column` reads it, `Array.arrange` puts it into a lane of this array or of another one like it.
+All that a row's next updates depend on, beside its step and its numbers, is its column: parameters, moments, buffers;
+behind them lie the averages that its jobs ask for. `Array.column` reads it, `Array.arrange` puts it into a lane of this
+array or of another one like it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from worker.engine.averages import Predict
 from worker.engine.dropout import NO_DRAWS, Draws
 from worker.engine.lanes import rules
+from worker.engine.lanes.averages import Averages
 from worker.engine.lanes.criterion import criterion
 from worker.engine.lanes.flow import State, own, shared
 from worker.engine.lanes.gradients import gradients
@@ -52,7 +56,8 @@ class Array:
         self._criterion = criterion(first.job.task, first.job.label_smoothing, data.train.targets[:size])
         self._model = gradients(first.stack, self._criterion, size)
         self._orders: dict[tuple[int, int], Tensor] = {}
-        # Parameters [K, P], the moments alike, then each buffer [K, ...].
+        self._averages = Averages(first)
+        # Parameters [K, P], the moments alike, then each buffer [K, ...], then the slots of the averages.
         self._state: list[Tensor] = []
 
     def column(self, row: Row) -> Column:
@@ -72,7 +77,7 @@ class Array:
             buffer.to(self.device, self._dtype if buffer.is_floating_point() else None)
             for buffer in member.weights.buffers
         ]
-        return [parameters, *moments, *buffers]
+        return [parameters, *moments, *buffers, *self._averages.fresh(parameters, buffers)]
 
     def arrange(self, stay: Sequence[tuple[Row, Row]], join: Sequence[tuple[Row, Column]] = ()) -> None:
         """The rows from now on, bit for bit: those of `stay` have the state of the row beside them, their own or that
@@ -98,6 +103,7 @@ class Array:
         """Train all rows until the first of them comes to its stop, or `keep_on` says no; how many updates that was."""
         steps = min(row.stop - row.step for row in self.rows)
         numbers, batches = self._columns(steps), self._batches(steps)
+        self._averages.ready(self.rows, steps)
         one_batch = batches.dim() == 2
         losses: list[Tensor] = []
         places = [(row.some.mask_seed, row.step) for row in self.rows]
@@ -107,6 +113,7 @@ class Array:
                 break
             draws = Draws(places, after=index)
             losses.append(self._update(batches[index], numbers[index], draws, one_batch=one_batch))
+            self._averages.take(index, self._parameters, self._buffers)
         # One transfer, hence one wait for the device.
         told: list[list[float]] = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(self.rows)
         for row, mine in zip(self.rows, told, strict=False):
@@ -127,19 +134,40 @@ class Array:
         """
         places = [self.rows.index(row) for row in rows]
         groups = [places] if self._model.abreast else [[place] for place in places]
-        sums = [self._summed(group, split) for group in groups]
+        sums = [self._summed(self._outputs(group), split) for group in groups]
         means = torch.cat([torch.stack(list(one.values()), dim=1) for one in sums]) / len(split)
         return [{f"{prefix}_{name}": value for name, value in zip(sums[0], row, strict=True)} for row in means.tolist()]
 
-    def _summed(self, places: list[int], split: Split) -> dict[str, Tensor]:
-        """The metrics of these lanes, each [len(places)], summed over the split."""
+    @torch.no_grad()
+    def averaged(self, row: Row, working: Callable[[], object]) -> dict[str, float]:
+        """What the row's averages and its ensemble score in validation and test; `working` is called at each batch."""
+        place, found = self.rows.index(row), dict[str, float]()
+
+        def batches() -> Iterator[Tensor]:
+            inputs, size = self._data.train.inputs, self.job.batch_size
+            for start in range(0, len(inputs) - size + 1, size):
+                working()
+                yield inputs[start : start + size]
+
+        slots = partial(_views, shapes=self.stack.parameters, spare=self._spare)
+        for name, predict in self._averages.predictors(row.some, place, slots, self._buffers, batches):
+            for prefix, split in (("val", self._data.validation), ("test", self._data.test)):
+                sums = self._summed(partial(_of_one, predict), split)
+                found |= {f"{prefix}_{metric}_{name}": total.item() / len(split) for metric, total in sums.items()}
+        return found
+
+    def _outputs(self, places: list[int]) -> Callable[[Tensor], Tensor]:
+        """What the models in these lanes make of inputs [B, ...] in evaluation, [len(places), B, ...]."""
         leaves, buffers = [leaf[places] for leaf in self._leaves], [buffer[places] for buffer in self._buffers]
         state = State(leaves, buffers, len(places), training=False, draws=NO_DRAWS)
+        return lambda inputs: self._model.outputs(shared(inputs), state)
+
+    def _summed(self, outputs: Callable[[Tensor], Tensor], split: Split) -> dict[str, Tensor]:
+        """The metrics of each model in `outputs`, [K] each, summed over the split."""
         sums: dict[str, Tensor] = {}
         for start in range(0, len(split), EVALUATION_BATCH):
             part = slice(start, start + EVALUATION_BATCH)
-            outputs = self._model.outputs(shared(split.inputs[part]), state)
-            measured = measures(self.job.task, outputs, split.targets[part])
+            measured = measures(self.job.task, outputs(split.inputs[part]), split.targets[part])
             sums = {name: sums.get(name, 0) + value.to(self._dtype) for name, value in measured.items()}
         return sums
 
@@ -149,7 +177,7 @@ class Array:
         first = slice(0, self.job.batch_size)
         train = Split(self._data.train.inputs[first], self._data.train.targets[first])
         parameters = _views(column[0].unsqueeze(0), self.stack.parameters, self._spare)
-        buffers = [buffer.unsqueeze(0) for buffer in column[1 + self._rule.moments :]]
+        buffers = [buffer.unsqueeze(0) for buffer in column[1 + self._rule.moments :][: len(self.stack.buffers)]]
         state = State(parameters, buffers, 1, training=False, draws=NO_DRAWS)
         outputs = self._model.outputs(shared(train.inputs), state)
         losses = self._criterion(outputs, train.targets, one_batch=True)
@@ -177,7 +205,9 @@ class Array:
         moments = self._rule.moments
         self._lanes = len(self._state[0])
         self._parameters, self._moments = self._state[0], self._state[1 : 1 + moments]
-        self._buffers = self._state[1 + moments :]
+        behind = 1 + moments + len(self.stack.buffers)
+        self._buffers = self._state[1 + moments : behind]
+        self._averages.slots = self._state[behind:]
         self._gradients = torch.empty_like(self._parameters)
         self._blank = self._parameters.new_zeros(self._lanes, self._spare)
         # Leaves of autograd that are views: an update of the whole is an update of each.
@@ -212,3 +242,8 @@ def _views(parameters: Tensor, shapes: Sequence[torch.Size], spare: int) -> list
     """The parameters [K, P] slot by slot, each [K, *shape]."""
     *parts, _ = torch.split(parameters, [*(shape.numel() for shape in shapes), spare], dim=1)
     return [part.view(len(parameters), *shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _of_one(predict: Predict, inputs: Tensor) -> Tensor:
+    """Outputs [1, B, ...]."""
+    return predict(inputs).unsqueeze(0)

@@ -13,8 +13,9 @@ from worker.engine.job import Job
 from worker.engine.lanes.admission import WAYS, Admission
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.intake import Intake
+from worker.engine.lanes.likeness import alike
 from worker.engine.lanes.probe import SOLO, Probe
-from worker.engine.lanes.row import Member, alike
+from worker.engine.lanes.row import Member
 from worker.engine.lanes.shift import Shift
 from worker.engine.lanes.stack import UnsuitedError
 from worker.engine.lanes.trunks import Trunks
@@ -67,7 +68,7 @@ class Lanes:
         self._admission = Admission(device, dtype, ways)
         self._probe = Probe(device, dtype) if probing else None
 
-    def run(self, jobs: Iterable[Job], steering: Steering) -> Iterator[Event]:
+    def run(self, jobs: Iterable[Job | None], steering: Steering) -> Iterator[Event]:
         intake = Intake(jobs)
         while (job := intake.next()) is not None:
             if steering.dropped(job.id):
@@ -111,11 +112,13 @@ class Lanes:
 
         joining, before = [first], self.row_steps
         while joining or shift.jobs:
-            # Jobs are looked at together, for what they share shows only then.
-            if shift.room:
+            # Jobs are looked at together, for what they share shows only then: not one by one as lanes become free
+            # between others that share theirs.
+            if shift.jobs < shift.lanes:
                 joining += intake.matching(fit, self.capacity - shift.jobs - len(joining))
             shift.join(joining, share=self.shares)
             joining = []
+            yield from (Dropped(job.id, 0, 0.0) for job in intake.gone(steering.dropped))
             yield from shift.go()
             self.row_steps = before + shift.row_steps
 

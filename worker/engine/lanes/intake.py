@@ -12,9 +12,9 @@ Fit = TypeVar("Fit")
 
 
 class Intake:
-    """No more jobs are taken from the iterable than there is room to train."""
+    """No more jobs are taken from the iterable than there is room to train; None from it is none at the moment."""
 
-    def __init__(self, jobs: Iterable[Job]) -> None:
+    def __init__(self, jobs: Iterable[Job | None]) -> None:
         self._source = iter(jobs)
         self._waiting: deque[Job] = deque()
 
@@ -30,6 +30,14 @@ class Intake:
             self._offer(waiting, fit if len(found) < room else None, found)
         while len(found) + len(self._waiting) < room and (job := next(self._source, None)) is not None:
             self._offer(job, fit, found)
+        return found
+
+    def gone(self, dropped: Callable[[int], bool]) -> list[Job]:
+        """Those that wait and are to be trained no more; they do not wait on."""
+        found: list[Job] = []
+        earlier, self._waiting = self._waiting, deque()
+        for job in earlier:
+            (found if dropped(job.id) else self._waiting).append(job)
         return found
 
     def _offer(self, job: Job, fit: Callable[[Job], Fit | None] | None, found: list[Fit]) -> None:

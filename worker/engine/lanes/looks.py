@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from worker.engine import divergence
 from worker.engine.events import Diverged, Event, Finished, Points
@@ -14,7 +14,8 @@ from worker.tasks import Data
 class Looks:
     """Each row is evaluated once, whoever shares it; each job is told what it would be told alone."""
 
-    def __init__(self, array: Array, data: Data) -> None:
+    def __init__(self, array: Array, data: Data, working: Callable[[], object]) -> None:
+        """`working` is called now and then: to measure averages can take long."""
         self._due = {row: due for row in array.rows if (due := row.due())}
         self._reasons: dict[Member, str] = {}
         self._tests: dict[Row, dict[str, float]] = {}
@@ -22,6 +23,7 @@ class Looks:
             self._note(member, member.look())
         self._validate(array, data)
         self._test(array, data)
+        self._average(array, working)
 
     def close(self, row: Row) -> None:
         """Those that have come to their end leave, the others go on to their next stops."""
@@ -75,3 +77,8 @@ class Looks:
         rows = [row for row in self._due if any(member.finishes for member in self._sound(row))]
         if rows:
             self._tests = dict(zip(rows, array.evaluate(rows, data.test, "test"), strict=True))
+
+    def _average(self, array: Array, working: Callable[[], object]) -> None:
+        for row in self._tests:
+            if row.some.job.averaging:
+                self._tests[row] |= array.averaged(row, working)

@@ -6,26 +6,31 @@ A row's whole state is its `step`, the `Tally` of each of its members, and its c
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
-from typing import NamedTuple
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from schedules import updates
 from schedules.trajectories import Node, Tree, grow
 from worker.engine import depth, divergence, dropout, optimizers
+from worker.engine.averaging_plan import Taking, taking
 from worker.engine.job import Job
 from worker.engine.lanes import rules
+from worker.engine.lanes.likeness import everything_else
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
 from worker.engine.plan import WEIGHTS, Plan, derived_seed, make_plan, mask_seed
 from worker.engine.randomness import RandomStream
 from worker.tasks import Data, Task
 
 CPU = torch.device("cpu")
+
+Plain: TypeAlias = Callable[[Sequence[Tensor], Sequence[Tensor]], nn.Module]
+"""`plain(parameters, buffers)`: a model of its own with these values of its slots, on their device."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,14 +66,18 @@ class Past:
 @dataclass(slots=True, kw_only=True, eq=False)
 class Member:
     """A job on its way. `numbers[step]` is what its update `step` reads, and `factors` are by how much the rate of each
-    slot is lower than that of the last layer; it reports next after step `stop`, and its last snapshot is of `saved`.
+    slot is lower than that of the last layer; `shares[step]` is what averages take in after it. It reports next after
+    step `stop`, and its last snapshot is of `saved`. `plain` makes its model with other values of the slots.
     """
 
     job: Job
     horizon: Plan
     stack: Stack
     weights: Weights
+    plain: Plain
     numbers: NDArray[np.float64]
+    taking: Taking
+    shares: NDArray[np.float64] = field(init=False)
     factors: Sequence[float]
     mask_seed: int
     stop: int = 0
@@ -78,6 +87,12 @@ class Member:
 
     def __post_init__(self) -> None:
         self.stop = self.horizon.stop_after(0)
+        self.shares = self.taking.table
+
+    @property
+    def trajectory(self) -> NDArray[np.float64]:
+        """All that decides on its state from step to step: jobs part where these numbers first differ, [T, n]."""
+        return np.hstack([self.numbers, self.shares]) if self.shares.size else self.numbers
 
     def take(self, step: int, losses: Sequence[float]) -> None:
         """The losses of the updates `step`, `step` + 1, ..., all of one epoch."""
@@ -208,44 +223,18 @@ def plant(members: Sequence[Member], begins: Mapping[Member, Beginning], *, shar
     Who is not in `begins` begins at the beginning.
     """
     starts = [begins.get(member, Beginning()) for member in members]
+    tables = [member.trajectory for member in members]
     keys: list[Hashable] = [
         # Equal numbers up to the step: no row parts before it.
-        (start, member.numbers[: start.step].tobytes(), everything_else(member.job)) if share else number
-        for number, (member, start) in enumerate(zip(members, starts, strict=True))
+        (start, table[: start.step].tobytes(), everything_else(member.job)) if share else number
+        for number, (member, start, table) in enumerate(zip(members, starts, tables, strict=True))
     ]
-    tree = grow([member.numbers for member in members], keys)
+    tree = grow(tables, keys)
     rows = []
     for place in tree.roots:
         joined = {number: members[number] for number in tree.nodes[place].members}
         rows.append(Row(tree=tree, place=place, members=joined, step=starts[next(iter(joined))].step))
     return rows
-
-
-TOLD_BY_THE_TABLE = {"id", "schedule", "optimizer", "epochs", "steps", "report_every"}
-"""Fields of a job that do not show in its updates beyond the numbers they read."""
-
-
-def everything_else(job: Job) -> tuple[Hashable, ...]:
-    """What jobs must have in common, their tables apart, to make the same updates."""
-    return (*told(job), job.task)
-
-
-def told(job: Job) -> tuple[Hashable, ...]:
-    """The same in plain values, which are equal in every process; the task by its name."""
-    unsaid = TOLD_BY_THE_TABLE | {"task", "resume"}
-    rest = tuple((one.name, getattr(job, one.name)) for one in fields(job) if one.name not in unsaid)
-    return job.task.key, updates.kind(job.optimizer), mask_seed(job), rest
-
-
-def alike(one: Job, other: Job) -> bool:
-    """Whether two jobs can be rows of one array, as far as a look at them tells."""
-    return _common(one) == _common(other)
-
-
-def _common(job: Job) -> tuple[object, ...]:
-    # Layer-wise rates take another update, whatever their factors, which are each lane's own.
-    numbers = replace(job.optimizer, layer_decay=1.0)
-    return job.task, job.batch_size, job.label_smoothing, updates.kind(numbers), job.optimizer.layer_decay != 1
 
 
 def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, Weights]]) -> Member:
@@ -264,7 +253,9 @@ def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, We
         horizon=plan,
         stack=stack,
         weights=weights,
+        plain=partial(_plain, model, convert),
         numbers=rules.table(job.optimizer, plan),
+        taking=taking(job, plan),
         factors=[factors[origin] for origin in weights.origins],
         mask_seed=mask_seed(job),
     )
@@ -279,6 +270,20 @@ def _drawn(
         model = task.model()
     dropout.install(model)
     return model, *convert(model)
+
+
+@torch.no_grad()
+def _plain(
+    drawn: nn.Module,
+    convert: Callable[[nn.Module], tuple[Stack, Weights]],
+    parameters: Sequence[Tensor],
+    buffers: Sequence[Tensor],
+) -> nn.Module:
+    model = deepcopy(drawn).to(device=parameters[0].device, dtype=parameters[0].dtype)
+    slots = convert(model)[1]
+    for slot, value in zip((*slots.parameters, *slots.buffers), (*parameters, *buffers), strict=True):
+        slot.copy_(value)  # a slot is a view of the model's own
+    return model
 
 
 def flat(tensors: tuple[Tensor, ...], spare: int) -> Tensor:

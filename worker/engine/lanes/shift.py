@@ -37,7 +37,7 @@ class Shift:
         self, array: Array, data: Data, steering: Steering, *, lanes: int, trunks: Trunks | None = None
     ) -> None:
         self._nursery = None if trunks is None else Nursery(trunks, array, data)
-        self.array, self._data, self._steering, self._lanes = array, data, steering, lanes
+        self.array, self._data, self._steering, self.lanes = array, data, steering, lanes
         self._waiting: list[Waiting] = []
         self.row_steps = 0
         # Who goes on in a lane, and whose lane that has been.
@@ -46,11 +46,6 @@ class Shift:
     @property
     def _rows(self) -> list[Row]:
         return [*(row for row, _ in self._staying), *(row for row, _ in self._waiting)]
-
-    @property
-    def room(self) -> bool:
-        """Whether there is a lane that nothing waits for."""
-        return len(self._rows) < self._lanes
 
     @property
     def jobs(self) -> int:
@@ -104,7 +99,7 @@ class Shift:
     def _seat(self) -> list[Waiting]:
         """Those that get a lane; branches among the others are parked."""
         order = sorted(self._waiting, key=lambda one: -one.row.remaining)  # of equals, who came first goes first
-        free = self._lanes - len(self._staying)
+        free = self.lanes - len(self._staying)
         parked: dict[Row, Column] = {}
         for _, origin in order[free:]:
             if isinstance(origin, Row) and origin not in parked:
@@ -127,7 +122,7 @@ class Shift:
             return []
         jobs = {member.job.id for row in array.rows for member in row.members.values()}
         self.row_steps += array.advance(lambda: not self._steering.any_dropped(jobs)) * len(array.rows)
-        looks = Looks(array, self._data)
+        looks = Looks(array, self._data, lambda: self._steering.any_dropped(jobs))
         share = (time.perf_counter() - start) / len(array.rows)
         for row in array.rows:
             row.charge(share)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from worker.engine import divergence
 from worker.engine.events import Diverged, Event, Points
 from worker.engine.lanes.array import Array, Column
-from worker.engine.lanes.row import Member, Past, Row, told
+from worker.engine.lanes.likeness import told
+from worker.engine.lanes.row import Member, Past, Row
 from worker.engine.plan import Plan
 from worker.engine.snapshot import Snapshot, fingerprint, kept
 from worker.tasks import Data
@@ -55,7 +56,7 @@ class Nursery:
 
     def find(self, member: Member) -> Snapshot | None:
         origin = self._origin(member)
-        return None if origin is None else self._trunks.longest(origin, member.numbers)
+        return None if origin is None else self._trunks.longest(origin, member.trajectory)
 
     def begin(self, row: Row, trunk: Snapshot | None) -> Column | None:
         """Makes the row remember its past, from now on or from the trunk's beginning; the trunk's column."""
@@ -80,7 +81,7 @@ class Nursery:
         origin = self._origin(some)
         if origin is None:
             return
-        self._trunks.keep(origin, some.numbers[: row.step], lambda: self._snapshot(row, past, origin))
+        self._trunks.keep(origin, some.trajectory[: row.step], lambda: self._snapshot(row, past, origin))
         past.unkept_s = 0.0
 
     def _snapshot(self, row: Row, past: Past, origin: str) -> Snapshot:
