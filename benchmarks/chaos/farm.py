@@ -56,7 +56,7 @@ class Farm:
     def start(self) -> None:
         """Return once the service answers that it is ready."""
         begun = time.monotonic()
-        options = ["--database", self.database, "--port", str(self.port), "--log-level", "warning"]
+        options = ["--database", self.database, "--port", str(self.port), "--log-level", "warning", "--log-json"]
         options += ["--artifacts", self.artifacts, "--lease-ttl", str(self.ttl_s), "--sweep", str(self.sweep_s)]
         self.service = self._fork(serve, options, str(self.folder / "service.log"), self.mutant)
         while not self.ready():
@@ -107,9 +107,9 @@ class Farm:
         resource.prlimit(self.service.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def log(self) -> str:
-        """What the service said last."""
+        """All that the service said."""
         path = self.folder / "service.log"
-        return path.read_text(errors="replace")[-4_000:] if path.exists() else ""
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def dismiss(self) -> None:
         """End every worker, frozen ones too."""
@@ -147,7 +147,7 @@ def serve(options: list[str], log: str, mutant: str | None) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     if mutant is not None:
-        MUTANTS[mutant]()
+        MUTANTS[mutant].install()
     sys.argv = ["switchback", "serve", *options]
     main()
 
