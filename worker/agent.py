@@ -113,6 +113,8 @@ class Agent:
         )
         with pulse, Outbox(self._client, self._holdings, self._cache) as outbox:
             idle_since: float | None = None
+            while not pulse.beating and not self._draining:  # on a busy machine its start takes longer than a lease
+                self._nap(NAP_S)
             while not self._done():
                 token = secrets.token_urlsafe(32)
                 reply = self._claimed(token)
