@@ -35,7 +35,7 @@ def figures(outcome: Outcome) -> list[Figure]:
         Figure("zombie writes tried", refused + accepted, f">= {5 * plan.kills}", stale),
         Figure("zombie writes accepted", accepted + outcome.broken("fence", "terminal"), "<= 0"),
         Figure("ends refused that stand", outcome.broken("idempotent"), "<= 0"),
-        Figure("leases lost before their time", outcome.broken("held"), "<= 0"),
+        Figure("leases lost before their time", outcome.broken("held"), "<= 0", "two clocks in three an hour off"),
         Figure("faults, needless overload", outcome.broken("fault", "overload"), "<= 0", others),
         Figure("damage found by the database", outcome.broken("damaged"), "<= 0"),
         Figure("drains that did not end in 20 s", odd, "<= 0", f"of {len(outcome.drains)}"),

@@ -21,9 +21,10 @@ from contract.trials import TrialView
 from worker.engine import Ema, Finished, Job, Points, Solo, Steering
 from worker.tasks import assemble
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-STEPS = 400
+STEPS = 1_200
+"""So many that a kill which comes late, on a busy machine, still comes before the end."""
 SLOW = """
 import time
 from worker.tasks import Classification, Model
@@ -44,7 +45,7 @@ STUDY: dict[str, Any] = {
     "space": {"schedules": ["onecycle"], "lr": 0.05},
     "search": {"method": "grid"},
     "objective": {"metric": "val_loss_ema"},
-    "limits": {"max_lost": 10},
+    "limits": {"max_lost": 100},
 }
 
 
@@ -64,7 +65,7 @@ class Bench:
         return Workers(self.service.url, folder, 1, *own, *options)
 
     def until(self, holds: Callable[[], object]) -> None:
-        give_up_at = time.monotonic() + 90
+        give_up_at = time.monotonic() + 300
         while not holds():
             assert time.monotonic() < give_up_at, "waited in vain"
             time.sleep(0.05)
@@ -129,7 +130,7 @@ def test_killed_before_and_behind_a_checkpoint_a_trial_ends_bit_for_bit_as_if_un
 
     bench.killed(between_two, "--checkpoint-every", "0.3")
     with bench.work("--max-trials", "1"):
-        bench.client.wait(1, timeout_s=90)
+        bench.client.wait(1, timeout_s=300)
     trial = bench.client.trial(1)
     assert ended(trial, kills=2) == "complete"
     assert trial.attempts[-1].resumed_from is not None
@@ -142,7 +143,7 @@ def test_killed_at_six_moments_nobody_chose_a_trial_ends_bit_for_bit_as_if_undis
         target = bench.client.trial(1).steps_done + chance.randint(1, 50)
         bench.killed(lambda trial, target=target: trial.steps_done >= target, "--checkpoint-every", "0.05")
     with bench.work("--max-trials", "1"):
-        bench.client.wait(1, timeout_s=90)
+        bench.client.wait(1, timeout_s=300)
     trial = bench.client.trial(1)
     assert ended(trial, kills=6) == "complete"
     assert (trial.metrics, reported(bench.client)) == undisturbed(trial)
