@@ -10,6 +10,7 @@ import statistics
 import sys
 
 from benchmarks import Figure, publish
+from benchmarks.chaos.farm import LEAVE_S
 from benchmarks.chaos.mutants import MUTANTS, SQLITE_ONLY
 from benchmarks.chaos.storm import Outcome, Plan, run
 
@@ -38,7 +39,7 @@ def figures(outcome: Outcome) -> list[Figure]:
         Figure("leases lost before their time", outcome.broken("held"), "<= 0", "two clocks in three an hour off"),
         Figure("faults, needless overload", outcome.broken("fault", "overload"), "<= 0", others),
         Figure("damage found by the database", outcome.broken("damaged"), "<= 0"),
-        Figure("drains that did not end in 20 s", odd, "<= 0", f"of {len(outcome.drains)}"),
+        Figure(f"drains that did not end in {LEAVE_S:g} s", odd, "<= 0", f"of {len(outcome.drains)}"),
     ]
 
 

@@ -25,7 +25,7 @@ from client.studies import StudyClient
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["pytest"] * ("pytest" in sys.modules) + ["service.commands", "client.cli", __name__])
-READY_S, ANSWER_S = 300.0, 10.0
+READY_S, ANSWER_S, LEAVE_S = 300.0, 10.0, 60.0
 """A machine that is busy with other things is slow, not broken."""
 
 
@@ -80,11 +80,13 @@ class Farm:
         self.service.join()
 
     def drain(self) -> int | None:
-        """SIGTERM; the exit code, None when it has not ended within 20 s."""
+        """SIGTERM; the exit code, None when it had to be killed after LEAVE_S."""
         assert self.service is not None
         self.service.terminate()
-        self.service.join(20)
-        return self.service.exitcode
+        self.service.join(LEAVE_S)
+        code = self.service.exitcode
+        self.kill()
+        return code
 
     def hire(self, count: int, pace_s: float) -> None:
         """Start workers until there are `count`; those killed are replaced under new names."""
