@@ -14,7 +14,7 @@ from benchmarks.chaos.history import Recorder, Verdict
 from benchmarks.chaos.wire import STEPS, Wire, answered, token
 from contract.leases import LeaseRef
 
-PAUSES_S = (0.05, 0.1, 0.2)
+PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 SKEWS_S = (0.0, 3_600.0, -3_600.0)
 """How far a worker's clock may be off."""
 ENDINGS = (("complete", 0.8), ("diverged", 0.06), ("failed", 0.06), ("preempted", 0.08))
