@@ -46,11 +46,13 @@ interop:
 conformance: install
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --timeout 600 tests/worker/engine $(ARGS)
 
-# A hundred kills on each database, the mutants, a simulated day, and the races and the model in depth: half an hour.
+# A hundred kills on each database, the mutants, ten times the load, a simulated day, and the races and the model in depth: half an hour.
 chaos: install
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 	$(BIN)/python -m benchmarks.chaos --postgres $(ARGS)
 	$(BIN)/python -m benchmarks.chaos --mutants
+	$(BIN)/python -m benchmarks.overload $(ARGS)
+	$(BIN)/python -m benchmarks.overload --postgres $(ARGS)
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 	$(BIN)/python -m pytest -m slow --timeout 900 tests/service tests/e2e tests/worker --ignore tests/worker/engine
 

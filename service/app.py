@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.errors import ServerErrorMiddleware
 
 from service import migrate, problems
 from service.access import gate, tokens
@@ -61,6 +62,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router, prefix=PREFIX, responses=ERRORS)
     app.include_router(health.router, responses=ERRORS)
     install_dashboard(app)
+    # Starlette's own place for it is outside of all others: such an answer would carry no id, nor would its log line.
+    app.add_middleware(ServerErrorMiddleware, handler=problems.failed)
     app.add_middleware(Observing, latency=app.state.latency)
     gate.check(app)
     return app

@@ -12,6 +12,7 @@ from service import artifacts, idempotency, roster
 from service.archive import archive
 from service.artifact_store import ArtifactStore
 from service.database import Database
+from service.errors import Overloaded
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Keeper:
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
             step()
+        except Overloaded as error:
+            log.warning("housekeeping has to wait: %s", error)
         except Exception:
             if not self._stop.is_set():
                 log.exception("housekeeping failed; trying again later")

@@ -22,6 +22,7 @@ from contract.studies import CreateStudy, StudyStatus
 from contract.trials import TrialStatus
 from service import queue, studies
 from service.database import Database
+from service.errors import Overloaded
 from service.lifecycle import LIVE, STATUSES
 from service.models import Study, Trial, Worker
 from service.search import strategy_for
@@ -178,10 +179,12 @@ class Planner:
         """The thread outlives a database that is away for a while, and one study's trouble is not another's."""
         try:
             return step()
+        except Overloaded as error:
+            log.warning("planning has to wait: %s", error)
         except Exception:
             log.exception("planning failed; trying again soon")
-            self._stop.wait(0.1)
-            return None
+        self._stop.wait(0.1)
+        return None
 
     def _running(self) -> list[int]:
         with self._database.read() as session:

@@ -36,7 +36,7 @@ def answer(found: Problem, headers: dict[str, str] | None = None) -> JSONRespons
 
 
 def install(app: FastAPI) -> None:
-    """Handle every error of the application."""
+    """Handle every error that somebody foresaw; `failed` answers the others."""
 
     @app.exception_handler(ServiceError)
     def _service_error(request: Request, error: ServiceError) -> JSONResponse:
@@ -61,15 +61,16 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(OSError)
     def _system(request: Request, error: OSError) -> JSONResponse:
         if error.errno not in FULL:
-            return _internal(request, error)
+            return failed(request, error)
         log.warning("%s %s: %s", request.method, request.url.path, error)
         full = Overloaded("the disk of the artifacts is full; try again")
         return answer(full.problem(), dict(full.headers))
 
-    @app.exception_handler(Exception)
-    def _internal(request: Request, error: Exception) -> JSONResponse:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return answer(problem(500, "internal", "the service failed; its log has the details"))
+
+def failed(request: Request, error: Exception) -> JSONResponse:
+    """A fault of ours: the details are in the log, under the request's id."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return answer(problem(500, "internal", "the service failed; its log has the details"))
 
 
 def _allowed(request: Request) -> str:

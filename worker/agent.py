@@ -119,6 +119,8 @@ class Agent:
         claims = Claims(self._client, self._worker, hold=hold, job=self._job, nap=self._nap)
         with pulse, Outbox(self._client, self._holdings, self._cache) as outbox:
             idle_since: float | None = None
+            while not pulse.beating and not self._draining:  # on a busy machine its start takes longer than a lease
+                self._nap(NAP_S)
             while (claim := self._claim(claims, self._engine.capacity)) is not None:
                 if claim.trials:
                     idle_since = None

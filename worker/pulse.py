@@ -43,6 +43,7 @@ class Pulse:
         self._holds: dict[LeaseRef, Hold] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._beating = threading.Event()
         self._process = self._start()
         self._thread = threading.Thread(target=self._listen, name="pulse", daemon=True)
         self._thread.start()
@@ -51,6 +52,11 @@ class Pulse:
     def pid(self) -> int:
         """The heartbeat process."""
         return self._process.pid
+
+    @property
+    def beating(self) -> bool:
+        """Whether the heartbeat process has ever shown itself; until then nobody renews what is held."""
+        return self._beating.is_set()
 
     def hold(self, lease: LeaseRef, ttl_s: float) -> None:
         """Keep this lease alive until it is dropped."""
@@ -103,6 +109,7 @@ class Pulse:
             with self._process.stdout as lines:
                 for line in lines:
                     self._on_beat(Beat.model_validate_json(line))
+                    self._beating.set()
                     self._tick()
             code = self._process.wait()
             self._closing.wait(timeout=delay)

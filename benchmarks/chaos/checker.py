@@ -201,13 +201,14 @@ def failing(evidence: Evidence) -> Iterator[Violation]:
         if call.answered is None:
             continue
         if call.verdict == "fault":
-            yield Violation("fault", f"{call.kind} of {call.lease} answered with a server error", call.answered)
+            text = f"{call.kind} of {call.lease} answered with a server error: {call.said}"
+            yield Violation("fault", text, call.answered)
         if call.verdict == "refused":
-            yield Violation("fault", f"{call.kind} of {call.lease} refused as invalid: {call.status}", call.answered)
+            yield Violation("fault", f"{call.kind} of {call.lease} refused as invalid: {call.said}", call.answered)
         took = call.answered - call.invoked
         away = any(one.start <= call.answered and call.invoked <= one.end for one in limits.overload)
         if call.verdict == "overloaded" and took < limits.lock_s and not away:
-            text = f"{call.kind} of {call.lease} turned away after {took:.3f} s"
+            text = f"{call.kind} of {call.lease} turned away after {took:.3f} s: {call.said}"
             yield Violation("overload", text, call.answered)
 
 

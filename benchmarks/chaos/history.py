@@ -56,6 +56,8 @@ class Call:
     study: int = 0
     status: str = ""
     """Of the trial, as an `ok` end was answered."""
+    said: str = ""
+    """Why it was refused, or what the server error was, with its request id: the service's log has more under it."""
     zombie: bool = False
     """The sender knew, or had to assume, that the lease was not its own any more."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +17,7 @@ from sqlalchemy.orm import Session
 from contract.leases import LeaseRef, TrialReport
 from service import artifacts, database, moves, queue
 from service.database import Criteria, Database, Job
+from service.errors import ServiceError
 from service.models import Attempt, Trial
 from service.planner import Planner
 
@@ -51,29 +54,37 @@ def no_fence() -> None:
 
 
 def acknowledge_before_commit() -> None:
-    """The answers go out first; the commit follows a moment later."""
+    """The answers go out first; the commit of the same transaction follows a moment later."""
 
     def write_together(self: Database, jobs: Sequence[tuple[Job[Any], Criteria]]) -> list[Any]:
-        turn, alone = self._turn, database._alone  # noqa: SLF001 - a mutant lives inside what it changes
-        turn.__enter__()
-        connection = self.writer.connect()
-        with Session(connection) as session:
-            now = self.now(session)
-        self._begin(connection)
-        outcomes = [alone(connection, job, criteria, now) for job, criteria in jobs]
+        outcomes: list[Any] = []
+        answered: Future[list[Any]] = Future()
+
+        def noted(job: Job[Any]) -> Job[None]:
+            def _noted(session: Session, now: datetime) -> None:
+                try:
+                    outcomes.append(job(session, now))
+                except ServiceError as error:
+                    outcomes.append(error)
+                    raise
+
+            return _noted
+
+        def answer(session: Session, now: datetime) -> None:
+            answered.set_result(outcomes)
+            time.sleep(0.1)
 
         def commit() -> None:
-            time.sleep(0.5)
             try:
-                connection.commit()
-            finally:
-                connection.close()
-                turn.__exit__(None, None, None)
+                whole(self, [*((noted(job), criteria) for job, criteria in jobs), (answer, ())])
+            except ServiceError as error:
+                if not answered.done():
+                    answered.set_exception(error)
 
         threading.Thread(target=commit).start()
-        return outcomes
+        return answered.result()
 
-    _replace(Database, "write_together", write_together)
+    whole = _replace(Database, "write_together", write_together)
 
 
 def unguarded_reaper() -> None:
@@ -129,14 +140,22 @@ def deferred_begin() -> None:
     engine = _replace(database, "_sqlite_engine", deferred)
 
 
-MUTANTS: Mapping[str, Callable[[], None]] = MappingProxyType(
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A fault, and the rules that it breaks by what it is; others may be broken by what follows from it."""
+
+    install: Callable[[], None]
+    breaks: frozenset[str]
+
+
+MUTANTS: Mapping[str, Mutant] = MappingProxyType(
     {
-        "no-fence": no_fence,
-        "acknowledge-before-commit": acknowledge_before_commit,
-        "unguarded-reaper": unguarded_reaper,
-        "complete-once-only": complete_once_only,
-        "unfenced-checkpoint": unfenced_checkpoint,
-        "deferred-begin": deferred_begin,
+        "no-fence": Mutant(no_fence, frozenset({"fence", "terminal"})),
+        "acknowledge-before-commit": Mutant(acknowledge_before_commit, frozenset({"lost"})),
+        "unguarded-reaper": Mutant(unguarded_reaper, frozenset({"terminal", "doubled", "held"})),
+        "complete-once-only": Mutant(complete_once_only, frozenset({"idempotent"})),
+        "unfenced-checkpoint": Mutant(unfenced_checkpoint, frozenset({"fence", "terminal"})),
+        "deferred-begin": Mutant(deferred_begin, frozenset({"overload"})),
     }
 )
 SQLITE_ONLY = frozenset({"deferred-begin"})

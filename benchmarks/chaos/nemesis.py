@@ -17,6 +17,8 @@ from sqlalchemy.engine import make_url
 from benchmarks.chaos.farm import Farm
 from benchmarks.chaos.history import Window
 
+PATIENCE_S = 120.0
+"""SQLite's lock is given to nobody in particular: another process may have to try for long."""
 RECOVERY_S = 2.0
 """After a database is back, requests that met its absence may still be on their way."""
 
@@ -81,7 +83,7 @@ class Nemesis:
         """Another process writes to the SQLite file, and takes its time to commit."""
         path = make_url(self.farm.database).database
         assert path is not None
-        with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as connection:
             for _ in range(5):
                 connection.execute("begin immediate")
                 connection.execute("update pulse set beat_at = beat_at")

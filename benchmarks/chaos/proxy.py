@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 LOST, TWICE, LATE = 0.06, 0.06, 0.05
 OWN = frozenset({"host", "connection", "transfer-encoding", "content-length", "accept-encoding"})
 """Headers of one connection, not of the request."""
+KEPT = frozenset({"content-type", "x-request-id"})
+"""Headers of an answer that the worker looks at."""
 LATE_S = (0.3, 3.0)
 """Longer than a lease lives under chaos, so that some copies arrive at another time of the trial's life."""
 
@@ -34,10 +36,10 @@ class Relay(BaseHTTPRequestHandler):
         if answer is None or self.draw.random() < LOST:
             self.close_connection = True  # the request was delivered; its answer is lost
             return
-        status, kind, content = answer
+        status, headers, content = answer
         self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(content)))
+        for name, value in {**headers, "content-length": str(len(content))}.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
 
@@ -47,13 +49,14 @@ class Relay(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.do_POST()
 
-    def _forward(self, body: bytes) -> tuple[int, str, bytes] | None:
+    def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes] | None:
         connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=8)
         try:
             given = {name: value for name, value in self.headers.items() if name.lower() not in OWN}
             connection.request(self.command, self.path, body, given)
             response = connection.getresponse()
-            return response.status, response.headers.get("content-type", ""), response.read()
+            kept = {name: value for name, value in response.headers.items() if name in KEPT}
+            return response.status, kept, response.read()
         except (OSError, http.client.HTTPException):
             return None
         finally:

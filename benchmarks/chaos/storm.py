@@ -24,7 +24,7 @@ from service.settings import Settings
 from tests.postgres import PostgresServer
 
 PEACE_S = 60.0
-"""How long everything may take to end once the faults are over; what has not is stuck."""
+"""So long may nothing end once the faults are over; what has not ended by then is stuck. A slow machine is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,16 @@ class Outcome:
     def broken(self, *rules: str) -> int:
         """Violations of these rules."""
         return sum(violation.rule in rules for violation in self.violations)
+
+    @property
+    def rules(self) -> Counter[str]:
+        """How often each rule was broken."""
+        return Counter(violation.rule for violation in self.violations)
+
+    @property
+    def errors(self) -> str:
+        """What the service logged as its own faults, and what is no log line at all."""
+        return "\n".join(line for line in self.log.splitlines() if '"level": "warning"' not in line)
 
     def said(self, verdict: Verdict, *, zombie: bool = False) -> int:
         """Calls that were answered so; of zombies alone when asked."""
@@ -104,11 +114,13 @@ def _storm(plan: Plan, farm: Farm, nemesis: Nemesis) -> None:
 
 
 def _settle(farm: Farm) -> None:
-    until = time.monotonic() + PEACE_S
-    while time.monotonic() < until:
+    left, until = -1, time.monotonic() + PEACE_S
+    while left and time.monotonic() < until:
         with suppress(ServiceUnavailable):
-            if all(study.status != "running" for study in farm.studies.list(limit=1_000).items):
-                return
+            studies = farm.studies.list(limit=1_000).items
+            before, left = left, sum(study.progress.queued + study.progress.leased for study in studies)
+            left += sum(study.status == "running" for study in studies)
+            until = until if left == before else time.monotonic() + PEACE_S
         time.sleep(0.2)
 
 

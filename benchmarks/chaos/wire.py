@@ -36,15 +36,16 @@ STEPS = 12
 TASK = "digits/mlp"
 
 
-class StatusKeeper(httpx2.HTTPTransport):
-    """Remembers the last answer's status: the client tells all of 5xx as one exception."""
+class HeadKeeper(httpx2.HTTPTransport):
+    """Remembers the last answer's status and id: the client tells all of 5xx as one exception."""
 
     status: int | None = None
+    request_id: str = ""
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         self.status = None
         response = super().handle_request(request)
-        self.status = response.status_code
+        self.status, self.request_id = response.status_code, response.headers.get("x-request-id", "without id")
         return response
 
 
@@ -55,7 +56,7 @@ class Wire:
     name: str
     url: str
     recorder: Recorder
-    transport: StatusKeeper = field(default_factory=StatusKeeper)
+    transport: HeadKeeper = field(default_factory=HeadKeeper)
 
     def __post_init__(self) -> None:
         self.client = LeaseClient(self.url, timeout_s=TIMEOUT_S, transport=self.transport)
@@ -156,10 +157,13 @@ class Wire:
         except LeaseLost:
             call = replace(begun, verdict="stale", answered=time.monotonic())
         except RequestRefused as error:
-            call = replace(begun, verdict="refused", answered=time.monotonic(), status=str(error))
-        except ServiceUnavailable:
-            verdict = self._unavailable()
-            call = begun if verdict == "unknown" else replace(begun, verdict=verdict, answered=time.monotonic())
+            call = replace(begun, verdict="refused", answered=time.monotonic(), said=str(error))
+        except ServiceUnavailable as error:
+            verdict, said = self._unavailable(), f"request {self.transport.request_id}: {error}"
+            if verdict == "unknown":
+                call = begun
+            else:
+                call = replace(begun, verdict=verdict, answered=time.monotonic(), said=said)
         self.recorder.note(call)
         return call
 

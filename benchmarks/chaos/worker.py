@@ -14,7 +14,9 @@ from benchmarks.chaos.history import Recorder, Verdict
 from benchmarks.chaos.wire import STEPS, Wire, answered, token
 from contract.leases import LeaseRef
 
-PAUSES_S = (0.05, 0.1, 0.2)
+PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+SKEWS_S = (0.0, 3_600.0, -3_600.0)
+"""How far a worker's clock may be off."""
 ENDINGS = (("complete", 0.8), ("diverged", 0.06), ("failed", 0.06), ("preempted", 0.08))
 
 
@@ -102,7 +104,9 @@ class Worker:
 
 
 def run(name: str, url: str, folder: str, ttl_s: float, pace_s: float) -> None:
-    """The body of a worker's process; SIGTERM ends it after the call under way."""
+    """The body of a worker's process, whose clock may be wrong; SIGTERM ends it after the call under way."""
+    right, skew_s = time.time, random.Random(f"clock of {name}").choice(SKEWS_S)
+    time.time = lambda: right() + skew_s
     recorder = Recorder(Path(folder) / f"{name}.jsonl")
     worker = Worker(Wire(name, url, recorder), Path(folder), ttl_s, pace_s, random.Random(name))
 

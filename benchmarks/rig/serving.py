@@ -74,6 +74,10 @@ class Service:
         self._process.terminate()
         self._process.wait(timeout=30)
 
+    def resident(self) -> int:
+        """Bytes of memory it has now."""
+        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
     def cpu_s(self) -> float:
         """Processor seconds used so far, user and system."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()

@@ -21,9 +21,10 @@ from contract.trials import TrialView
 from worker.engine import Ema, Finished, Job, Points, Solo, Steering
 from worker.tasks import assemble
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
-STEPS = 400
+STEPS = 1_200
+"""So many that a kill which comes late, on a busy machine, still comes before the end."""
 SLOW = """
 import time
 from worker.tasks import Classification, Model
@@ -44,7 +45,7 @@ STUDY: dict[str, Any] = {
     "space": {"schedules": ["onecycle"], "lr": 0.05},
     "search": {"method": "grid"},
     "objective": {"metric": "val_loss_ema"},
-    "limits": {"max_lost": 10},
+    "limits": {"max_lost": 100},
 }
 
 
@@ -64,7 +65,7 @@ class Bench:
         return Workers(self.service.url, folder, 1, *own, *options)
 
     def until(self, holds: Callable[[], object]) -> None:
-        give_up_at = time.monotonic() + 90
+        give_up_at = time.monotonic() + 600
         while not holds():
             assert time.monotonic() < give_up_at, "waited in vain"
             time.sleep(0.05)
@@ -86,7 +87,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     torch.set_num_threads(1)
     (tmp_path / "slow_digits.py").write_text(SLOW)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    service = Service(f"sqlite:///{tmp_path}/switchback.db", tmp_path, "--lease-ttl", "5", "--sweep", "0.2")
+    service = Service(f"sqlite:///{tmp_path}/switchback.db", tmp_path, "--lease-ttl", "10", "--sweep", "0.2")
     with service, StudyClient(service.url) as client:
         client.create(CreateStudy.model_validate(STUDY))
         yield Bench(service, client, tmp_path)
@@ -129,7 +130,7 @@ def test_killed_before_and_behind_a_checkpoint_a_trial_ends_bit_for_bit_as_if_un
 
     bench.killed(between_two, "--checkpoint-every", "0.3")
     with bench.work("--max-trials", "1"):
-        bench.client.wait(1, timeout_s=90)
+        bench.client.wait(1, timeout_s=600)
     trial = bench.client.trial(1)
     assert ended(trial, kills=2) == "complete"
     assert trial.attempts[-1].resumed_from is not None
@@ -142,7 +143,7 @@ def test_killed_at_six_moments_nobody_chose_a_trial_ends_bit_for_bit_as_if_undis
         target = bench.client.trial(1).steps_done + chance.randint(1, 50)
         bench.killed(lambda trial, target=target: trial.steps_done >= target, "--checkpoint-every", "0.05")
     with bench.work("--max-trials", "1"):
-        bench.client.wait(1, timeout_s=90)
+        bench.client.wait(1, timeout_s=600)
     trial = bench.client.trial(1)
     assert ended(trial, kills=6) == "complete"
     assert (trial.metrics, reported(bench.client)) == undisturbed(trial)

@@ -69,6 +69,18 @@ def test_a_request_keeps_the_id_it_came_with_or_gets_one(http: TestClient) -> No
     assert re.fullmatch("[0-9a-f]{32}", http.get("/healthz", headers={"X-Request-Id": "a b"}).headers["x-request-id"])
 
 
+def test_a_fault_of_ours_is_answered_and_logged_under_the_id_of_its_request(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(caplog.handler, "formatter", logs.JsonLines())
+    monkeypatch.setattr("service.studies.page", lambda *given, **named: 1 / 0)
+    answer = http.get("/api/v1/studies", headers={"X-Request-Id": "ci-78"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    line = json.loads(caplog.text)
+    assert (answer.headers["x-request-id"], line["request_id"]) == ("ci-78", "ci-78")
+    assert "ZeroDivisionError" in line["error"]
+
+
 def test_the_access_log_names_the_request_and_holds_no_secret(
     http: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:

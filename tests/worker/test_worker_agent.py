@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from live import AgentThread, LiveService, slow, submit, wait_until
 
 from client.studies import StudyClient
@@ -36,6 +39,21 @@ def test_an_idle_worker_ends_when_asked_to(service: LiveService) -> None:
     with AgentThread(service, exit_when_idle_s=0.3) as agent:
         agent.join(10)
     assert agent.result == 0
+
+
+def test_nothing_is_claimed_before_somebody_can_renew_it(
+    service: LiveService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_id, late = submit(service), tmp_path / "late"
+    late.write_text(f'#!/bin/sh\nuntil [ -e {tmp_path}/go ]; do sleep 0.05; done\nexec {sys.executable} "$@"\n')
+    late.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(late))  # the heartbeat process is slow to start
+    with AgentThread(service, max_trials=2) as agent:
+        time.sleep(0.5)
+        assert statuses(service, study_id) == ["queued", "queued"]
+        (tmp_path / "go").touch()
+        agent.join()
+    assert statuses(service, study_id) == ["complete", "complete"]
 
 
 def test_a_drained_worker_finishes_the_trial_it_has_and_claims_no_other(service: LiveService) -> None:
