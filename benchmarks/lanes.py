@@ -4,6 +4,7 @@ All ways train the same trials, evaluation included, in short segments of random
 the same allocator settings; a segment counts when a small matrix product beside it took no longer than 1.5 times its
 median. Wall time. Lanes are measured as their peers are: in one process, and in one process per core. Beside each way
 stands what it computes per second in matrix products and convolutions, and above all what a large product reaches here.
+After each comparison trials drawn by lot are trained again by `solo` and their validation losses compared.
 Compiled is the model by `torch.compile`; compiling is not in the figures and is told apart ("cold").
 """
 
@@ -26,7 +27,8 @@ from itertools import product
 import torch
 
 from benchmarks.peers.canary import canary
-from benchmarks.peers.trials import STEPS, Kind, flops, prepare, train
+from benchmarks.peers.replay import replay
+from benchmarks.peers.trials import STEPS, Kind, engine, flops, job, prepare, train
 
 TARGETS = {
     "cpu": {"mlp": 4.0, "vit_small": 1.5, "cnn": 1.0},
@@ -129,17 +131,28 @@ def compare(kind: Kind, pool: ProcessPoolExecutor, given: argparse.Namespace) ->
             f" {row['gflop_per_s']:7.2f} GFLOP/s {row['ratio']:6.2f}x",
             flush=True,
         )
+    counted = {"segments_refused": refused, "ways": told}
     if not peers or not lanes:
         print(f"{kind}: too few segments counted: the machine is busy, measure again\n", flush=True)
-        return {"value": None, "target": target_of(kind), "met": False, "segments_refused": refused, "ways": told}
-    peer, best = max(peers, key=peers.__getitem__), max(lanes, key=lanes.__getitem__)
-    value, target = told[best]["ratio"], target_of(kind)
-    met = None if target is None else value >= target
-    words = "no target" if target is None else f"target >= {target:g}, {'met' if met else 'MISSED'}"
-    print(f"{kind!s:20} {best}: {value:.2f}x the best peer, {peer}; {words}\n", flush=True)
+        return {"value": None, "target": target_of(kind), "met": False} | counted
     one_process = max((told[name]["ratio"] for name in lanes if "processes" not in name), default=None)
-    figure = {"value": value, "target": target, "met": met, "way": best, "peer": peer}
-    return figure | {"one_process_of_lanes": one_process, "segments_refused": refused, "ways": told}
+    figure = judged(kind, {name: told[name]["ratio"] for name in lanes}, max(peers, key=peers.__getitem__))
+    return figure | {"one_process_of_lanes": one_process, "replay": replayed(kind, max(given.lanes))} | counted
+
+
+def judged(kind: Kind, ratios: dict[str, float], peer: str) -> dict[str, object]:
+    """Of the ways of ours, over the best peer: the figure and what it came from."""
+    best, target = max(ratios, key=ratios.__getitem__), target_of(kind)
+    met = None if target is None else ratios[best] >= target
+    words = "no target" if target is None else f"target >= {target:g}, {'met' if met else 'MISSED'}"
+    print(f"{kind!s:20} {best}: {ratios[best]:.2f}x the best peer, {peer}; {words}", flush=True)
+    return {"value": ratios[best], "target": target, "met": met, "way": best, "peer": peer}
+
+
+def replayed(kind: Kind, lanes: int) -> dict[str, object]:
+    found = replay([job(kind, trial) for trial in range(lanes)], engine(kind, lanes))
+    print(f"{kind!s:20} {found}{'' if found.sound else ': WRONG'}\n", flush=True)
+    return found._asdict() | {"sound": found.sound}
 
 
 def target_of(kind: Kind) -> float | None:
@@ -198,7 +211,8 @@ def main() -> int:
         "device": given.device,
     }
     print(json.dumps({"benchmark": "lanes", **settings, "ceiling_gflop_per_s": top, "figures": figures}))
-    return 0 if all(one["met"] is not False for one in figures.values()) else 1
+    sound = all(one.get("replay", {}).get("sound", True) for one in figures.values())
+    return 0 if sound and all(one["met"] is not False for one in figures.values()) else 1
 
 
 if __name__ == "__main__":
