@@ -44,7 +44,7 @@ interop:
 
 # Every engine against `solo`, over models x optimizers x schedules x lane counts; takes tens of minutes.
 conformance: install
-	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --timeout 600 tests/worker/engine $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow or not slow" --timeout 600 tests/worker/engine $(ARGS)
 
 # A hundred kills on each database, the mutants, ten times the load, a simulated day, and the races and the model in depth: half an hour.
 chaos: install

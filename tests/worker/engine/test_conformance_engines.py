@@ -132,6 +132,14 @@ def test_the_number_of_lanes_changes_no_bit_of_a_lane(model: str, count: int) ->
     assert {lane: four[lane] for lane in shared} == {lane: other[lane] for lane in shared}
 
 
+@pytest.mark.parametrize("model", [one if one in {"mlp", "cnn"} else marked(one) for one in MODELS])
+def test_neighbours_elsewhere_in_the_data_change_no_bit_of_a_lane(model: str) -> None:
+    given = [job(lane, model=model, steps=min(16, MODELS[model].steps)) for lane in range(3)]
+    expected = lanes(*given)
+    found = lanes(*given, *(replace(one, id=one.id + 3, seed=one.id) for one in given))
+    assert {lane: found[lane] for lane in expected} == expected
+
+
 @pytest.mark.parametrize("model", [one if one in {"mlp", "cnn", "own"} else marked(one) for one in MODELS])
 def test_a_lane_that_is_no_number_is_dropped_and_its_neighbours_keep_every_bit(model: str) -> None:
     given = [job(lane, model=model, steps=min(24, MODELS[model].steps)) for lane in range(4)]

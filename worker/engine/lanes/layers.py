@@ -81,7 +81,11 @@ class Dropout:
 
 @dataclass(frozen=True, slots=True)
 class Conv2d:
-    """Dense over a batch that all lanes share (the first convolution), else grouped by lane."""
+    """Dense over a batch that all lanes share (the first convolution), else grouped by lane.
+
+    Dense over a shared batch rounds as each lane alone does, and grouped does not. So on a CPU, where a lane's bits are
+    not to depend on its neighbours, the first one goes lane by lane over batches of their own.
+    """
 
     weight: int
     bias: int | None
@@ -91,6 +95,8 @@ class Conv2d:
     groups: int
 
     def __call__(self, flow: Flow, state: State) -> Flow:
+        if flow.layout is Layout.STACKED and self.groups == 1 and flow.value.device.type == "cpu":
+            return Flow(torch.cat(self._each(flow.value, state), dim=1), Layout.CHANNELS)
         dense = flow.layout is Layout.SHARED and self.groups == 1
         bias = None if self.bias is None else state.parameters[self.bias].flatten()
         out = functional.conv2d(
@@ -103,6 +109,14 @@ class Conv2d:
             1 if dense else state.lanes * self.groups,
         )
         return Flow(out, Layout.CHANNELS)
+
+    def _each(self, values: Tensor, state: State) -> list[Tensor]:
+        weights = state.parameters[self.weight].unbind()
+        biases = [None] * state.lanes if self.bias is None else state.parameters[self.bias].unbind()
+        return [
+            functional.conv2d(value, weight, bias, self.stride, self.padding, self.dilation)
+            for value, weight, bias in zip(values, weights, biases, strict=True)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
