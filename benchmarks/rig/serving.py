@@ -60,7 +60,7 @@ class Service:
     def __enter__(self) -> Service:
         root = str(Path(__file__).parents[2])
         self._process = subprocess.Popen(self._command, env={**os.environ, "PYTHONPATH": root})
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while time.monotonic() < until and self._process.poll() is None:
             try:
                 if ask(self.address, request("GET", "/readyz")).status == 200:
