@@ -9,10 +9,10 @@ from fastapi import FastAPI
 from contract.errors import Problem
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": "Problem details (RFC 9457)"}
+    status: {"description": "Problem details (RFC 9457)"}
     for status in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)
 }
-"""Answers that any endpoint may give; 405 belongs to no endpoint."""
+"""Answers that any endpoint may give; 405 belongs to no endpoint. As `model`s they would be built 400 times over."""
 
 
 class Application(FastAPI):
@@ -22,6 +22,8 @@ class Application(FastAPI):
         """The description, made once; see `FastAPI.openapi`."""
         if self.openapi_schema is None:
             described = super().openapi()
+            problem = Problem.model_json_schema(ref_template=f"{SCHEMAS}{{model}}", mode="serialization")
+            described["components"]["schemas"] |= problem.pop("$defs", {}) | {"Problem": problem}
             for path in described["paths"].values():
                 for operation in path.values():
                     for status, response in operation["responses"].items():
@@ -30,4 +32,5 @@ class Application(FastAPI):
         return super().openapi()
 
 
-PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+SCHEMAS = "#/components/schemas/"
+PROBLEM = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
