@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+# What Python compiles it keeps, wherever it was told not to: the tests start a hundred processes of the product.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install demo test lint types imports unit interop conformance chaos fuzz openapi docs benchmarks audit sbom clean help
 

@@ -6,9 +6,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
 
 COMMANDS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
@@ -18,6 +21,8 @@ MEND = "no browser: install Chromium (`apt-get install chromium`, or `python -m 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium: from the PATH, or the one playwright installed. Per module: its event loop must not outlive it."""
+    from playwright.sync_api import sync_playwright  # every process loads this file
+
     with sync_playwright() as playwright:
         path = _executable(playwright)
         if path is None:

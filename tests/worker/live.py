@@ -6,7 +6,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,17 @@ class LiveService:
             self._server.should_exit = True
             self._thread.join(timeout=15)
         self._server = None
+
+
+@contextmanager
+def serving(template: Path, folder: Path, **settings: Any) -> Iterator[LiveService]:
+    """A running service over a copy of the migrated file, with settings of the test's choice."""
+    path = folder / "live.db"
+    path.write_bytes(template.read_bytes())
+    service = LiveService(ServiceSettings(database=f"sqlite:///{path}", idle_retry_s=0.1, **settings))
+    service.start()
+    yield service
+    service.stop()
 
 
 def wait_until(holds: Callable[[], object], timeout_s: float = 20.0) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 from xml.etree import ElementTree as ET
@@ -10,7 +12,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import torch
-from live import AgentThread, LiveService, submit
+from live import AgentThread, LiveService, serving, submit
 from rich.console import Console
 
 from client.display.result import show_result
@@ -23,14 +25,15 @@ PLATEAU = {"family": "reduce_on_plateau", "patience": 0, "factor": 0.5, "thresho
 EPOCHS, PER_EPOCH = 6, 16
 
 
-@pytest.fixture
-def trained(service: LiveService) -> LiveService:
-    """A finished study of a plateau schedule and a cosine that is too timid to win."""
+@pytest.fixture(scope="module")
+def trained(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
+    """A finished study of a plateau schedule and a cosine that is too timid to win; the tests read it only."""
     families = [{"family": "cosine", "lr": 1e-4}, PLATEAU]
-    submit(service, budget={"epochs": EPOCHS}, space={"schedules": families, "lr": 0.1})
-    with AgentThread(service, max_trials=2) as agent:
-        agent.join()
-    return service
+    with serving(sqlite_template, tmp_path_factory.mktemp("trained")) as service:
+        submit(service, budget={"epochs": EPOCHS}, space={"schedules": families, "lr": 0.1})
+        with AgentThread(service, max_trials=2) as agent:
+            agent.join()
+        yield service
 
 
 def observed(service: LiveService) -> tuple[BestView, RateCurve, list[float], list[int]]:
