@@ -13,12 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worker.engine.augment import augment
 from worker.engine.dropout import NO_DRAWS, Draws
 from worker.engine.lanes import rules
 from worker.engine.lanes.criterion import criterion
+from worker.engine.lanes.feed import Batch, Feed
 from worker.engine.lanes.flow import State, own, shared
 from worker.engine.lanes.row import Member, Row, flat
-from worker.engine.plan import epoch_order
+from worker.engine.precision import Precision
 from worker.tasks import Data, Split
 
 LEAST = 2
@@ -49,7 +51,8 @@ class Array:
         self._criterion = criterion(
             first.job.task, first.job.label_smoothing, data.train.targets[: first.job.batch_size]
         )
-        self._orders: dict[tuple[int, int], Tensor] = {}
+        self._feed = Feed(first.job, data.train, device, augment(first.job, data.train.inputs, first.horizon))
+        self._precisely = Precision(first.job, device)
         # Parameters [K, P], the moments alike, then each buffer [K, ...].
         self._state: list[Tensor] = []
 
@@ -57,6 +60,18 @@ class Array:
         """A copy of the row's state."""
         place = self.rows.index(row)
         return [tensor[place].clone() for tensor in self._state]
+
+    def copied(self, where: torch.device) -> Callable[[Row], Column]:
+        """What `column` says of the rows as they are now, for later."""
+        state = [tensor.to(where, copy=True) for tensor in self._state]
+        places = {row: place for place, row in enumerate(self.rows)}
+        return lambda row: [tensor[places[row]] for tensor in state]
+
+    def empty(self) -> None:
+        """Take out all rows and let go of their memory; in whatever state an error has left this."""
+        self.rows = []
+        if self._state:
+            self._settle([tensor[:0].clone() for tensor in self._state])
 
     def fresh(self, member: Member) -> Column:
         """The state before the first update."""
@@ -94,8 +109,7 @@ class Array:
     def advance(self, keep_on: Callable[[], bool]) -> int:
         """Train all rows until the first of them comes to its stop, or `keep_on` says no; how many updates that was."""
         steps = min(row.stop - row.step for row in self.rows)
-        numbers, batches = self._columns(steps), self._batches(steps)
-        one_batch = batches.dim() == 2
+        numbers, batches = self._columns(steps), self._feed.ahead(self.rows, steps)
         losses: list[Tensor] = []
         places = [(row.some.mask_seed, row.step) for row in self.rows]
         places += places[:1] * (LEAST - len(places))
@@ -103,7 +117,7 @@ class Array:
             if not keep_on():
                 break
             draws = Draws(places, after=index)
-            losses.append(self._update(batches[index], numbers[index], draws, one_batch=one_batch))
+            losses.append(self._update(batches[index], numbers[index], draws))
         # One transfer, hence one wait for the device.
         told: list[list[float]] = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(self.rows)
         for row, mine in zip(self.rows, told, strict=False):
@@ -141,7 +155,7 @@ class Array:
         sums: dict[str, Tensor] = {}
         for start in range(0, len(split), EVALUATION_BATCH):
             part = slice(start, start + EVALUATION_BATCH)
-            (outputs,) = self.stack(shared(split.inputs[part]), state).unbind()
+            (outputs,) = self._precisely(self.stack, shared(split.inputs[part]), state).unbind()
             measured = self.job.task.metrics(outputs, split.targets[part])
             sums = {name: sums.get(name, 0) + value.to(self._dtype) for name, value in measured.items()}
         return sums
@@ -154,18 +168,18 @@ class Array:
         parameters = _views(column[0].unsqueeze(0), self.stack.parameters, self._spare)
         buffers = [buffer.unsqueeze(0) for buffer in column[1 + self._rule.moments :]]
         state = State(parameters, buffers, 1, training=False, draws=NO_DRAWS)
-        outputs = self.stack(shared(train.inputs), state)
+        outputs = self._precisely(self.stack, shared(train.inputs), state)
         losses = self._criterion(outputs, train.targets, one_batch=True)
         metrics = self.job.task.metrics(outputs[0], train.targets)
         return [outputs, losses, *(metrics[name] for name in sorted(metrics))]
 
-    def _update(self, rows: Tensor, numbers: Tensor, draws: Draws, *, one_batch: bool) -> Tensor:
+    def _update(self, batch: Batch, numbers: Tensor, draws: Draws) -> Tensor:
         """One update of every lane; the losses before it, [K], as the criterion gives them."""
-        train, lanes = self._data.train, self._lanes
-        inputs, targets = train.inputs[rows], train.targets[rows]
-        state = State(self._leaves, self._buffers, lanes, training=True, draws=draws)
-        outputs = self.stack(shared(inputs) if one_batch else own(inputs), state)
-        losses = self._criterion(outputs, targets, one_batch=one_batch)
+        inputs, targets = self._feed.examples(batch)
+        state = State(self._leaves, self._buffers, self._lanes, training=True, draws=draws)
+        flow = shared(inputs) if batch.shared else own(inputs)
+        outputs = self._precisely(self.stack, flow, state)
+        losses = self._criterion(outputs, targets, one_batch=batch.shared)
         # Summed, not averaged, over lanes: each lane's gradient is that of its own mean loss.
         found = torch.autograd.grad(losses.sum() / self._criterion.terms, self._leaves)
         with torch.no_grad():
@@ -192,23 +206,6 @@ class Array:
         tables = [row.some.numbers[row.step : row.step + steps] for row in self.rows]
         tables += tables[:1] * (LEAST - len(tables))
         return torch.from_numpy(np.stack(tables, axis=2)).to(self.device, self._dtype).unsqueeze(-1)
-
-    def _batches(self, steps: int) -> Tensor:
-        """The examples of the next steps: [steps, B] when all lanes are in the same position, else [steps, K, B]."""
-        positions = [row.position for row in self.rows]
-        needed = {(seed, epoch) for seed, epoch, _ in positions}
-        self._orders = {key: order for key, order in self._orders.items() if key in needed}
-        size = self.job.batch_size
-        found: dict[tuple[int, int, int], Tensor] = {}
-        for seed, epoch, at in positions:
-            if (seed, epoch) not in self._orders:
-                order = epoch_order(seed, epoch, len(self._data.train)).to(self.device)
-                self._orders[seed, epoch] = order
-            part = self._orders[seed, epoch][at * size : (at + steps) * size]
-            found[seed, epoch, at] = part.view(steps, size)
-        if len(found) == 1:
-            return found[positions[0]]
-        return torch.stack([found[position] for position in positions], dim=1)
 
 
 def _views(parameters: Tensor, shapes: Sequence[torch.Size], spare: int) -> list[Tensor]:

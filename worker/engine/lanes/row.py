@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from schedules import updates
 from schedules.trajectories import Node, Tree, grow
 from worker.engine import depth, divergence, dropout, optimizers
+from worker.engine.augment import augment
 from worker.engine.job import Job
 from worker.engine.lanes import rules
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
@@ -234,23 +235,34 @@ def told(job: Job) -> tuple[Hashable, ...]:
     """The same in plain values, which are equal in every process; the task by its name."""
     unsaid = TOLD_BY_THE_TABLE | {"task", "resume"}
     rest = tuple((one.name, getattr(job, one.name)) for one in fields(job) if one.name not in unsaid)
-    return job.task.key, updates.kind(job.optimizer), mask_seed(job), rest
+    return job.task.key, updates.kind(job.optimizer), mask_seed(job), rest, _growth(job)
 
 
 def alike(one: Job, other: Job) -> bool:
     """Whether two jobs can be rows of one array, as far as a look at them tells."""
-    return _common(one) == _common(other)
+    return kind(one) == kind(other)
 
 
-def _common(job: Job) -> tuple[object, ...]:
+def kind(job: Job) -> Hashable:
+    """What rows of one array have in common."""
     # Layer-wise rates take another update, whatever their factors, which are each lane's own.
     numbers = replace(job.optimizer, layer_decay=1.0)
-    return job.task, job.batch_size, job.label_smoothing, updates.kind(numbers), job.optimizer.layer_decay != 1
+    updated = updates.kind(numbers), job.optimizer.layer_decay != 1
+    seen = job.batch_size, job.augmentation, job.precision, _growth(job)
+    return job.task, job.label_smoothing, *updated, *seen
+
+
+def _growth(job: Job) -> Hashable:
+    """By which numbers its images grow as it trains; None: they do not."""
+    growing = job.augmentation is not None and job.augmentation.resizing is not None
+    return (job.epochs, job.steps) if growing else None
 
 
 def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, Weights]]) -> Member:
     """A job before its first update, with the weights that solo draws. Raises UnsuitedError, or what solo would."""
     plan = make_plan(job, len(data.train))
+    if (treated := augment(job, data.train.inputs, plan)) is not None and treated.sizes is not None:
+        raise UnsuitedError("its images grow as it trains, and lanes of one array read images of one size")
     moments = rules.momenta(job.optimizer, plan)
     if job.optimizer.name in {"sgd", "rmsprop"} and moments.any() and not moments.all():
         raise UnsuitedError("the momentum passes through 0, where torch.optim holds its buffer still")
