@@ -28,6 +28,9 @@ from worker.tasks import Registry
 logger = logging.getLogger(__name__)
 
 NAP_S = 0.05
+MOST_TRIALS = 1_024
+"""As many as a claim may ask for."""
+
 PARTING_S = 5.0
 """How long a worker that was told to stop at once, or whose grace is over, still tries to give back its trials."""
 
@@ -131,7 +134,8 @@ class Agent:
     def _claimed(self, token: str) -> ClaimReply | None:
         """Ask, with the same token until an answer comes: had one been lost, it comes again. None once draining."""
         limit = self._settings.max_trials
-        count = self._engine.capacity if limit is None else min(self._engine.capacity, limit - self.trials)
+        room = min(self._engine.capacity, MOST_TRIALS)
+        count = room if limit is None else min(room, limit - self.trials)
         request = ClaimRequest(worker=self._worker, token=token, max_trials=count)
         away = False
         for delay in delays():

@@ -20,8 +20,8 @@ from worker.engine.memory import is_short
 from worker.tasks import Model, assemble
 from worker.tasks.classification import Classification
 
-WIDE, LANES = 4_096, 16
-"""Weights of 16 lanes are 19 MB, and so are moments, gradients and the copies between them."""
+WIDE, LANES = 2_048, 16
+"""Weights of 16 lanes are 10 MB, and so are moments, gradients and the copies between them."""
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits its address space by /proc and rlimit")
 
@@ -49,7 +49,7 @@ def at_most(extra: int) -> Iterator[None]:
 
 def study(task: Classification, engine_name: str) -> list[Job]:
     schedules = [REGISTRY["wsd"].build(lr=0.01, decay=0.2 + 0.05 * (lane % 4)) for lane in range(LANES)]
-    given = [job(lane, task=task, steps=10, batch_size=8, report_every=5) for lane in range(LANES)]
+    given = [job(lane, task=task, steps=6, batch_size=8, report_every=3) for lane in range(LANES)]
     if engine_name == "lanes":
         return given
     return [
@@ -61,7 +61,7 @@ def study(task: Classification, engine_name: str) -> list[Job]:
 def squeezed(maker: type[Lanes], given: list[Job]) -> tuple[list[Event], dict[int, Curve]]:
     """Trained with less memory than 16 lanes need, and with enough."""
     train(maker(CPU, lanes=2), *given[:2])  # libraries that are loaded now need not be under the limit
-    with at_most(60 * 2**20):
+    with at_most(40 * 2**20):
         events = train(maker(CPU, lanes=LANES), *given)
     return events, curves(train(maker(CPU, lanes=LANES), *given))
 

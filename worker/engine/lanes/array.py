@@ -19,6 +19,7 @@ from worker.engine.lanes import rules
 from worker.engine.lanes.criterion import criterion
 from worker.engine.lanes.feed import Batch, Feed
 from worker.engine.lanes.flow import State, own, shared
+from worker.engine.lanes.recording import Record, Recorded
 from worker.engine.lanes.row import Member, Row, flat
 from worker.engine.precision import Precision
 from worker.tasks import Data, Split
@@ -42,7 +43,10 @@ class Array:
     No operation reads across lanes, which is why a lane that is not finite needs no mask until it is taken out.
     """
 
-    def __init__(self, first: Member, data: Data, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, first: Member, data: Data, device: torch.device, dtype: torch.dtype, *, record: Record | None = None
+    ) -> None:
+        """`record`: how updates are recorded; None: each is launched by itself."""
         self.rows: list[Row] = []
         self.job, self.stack = first.job, first.stack
         self._data, self.device, self._dtype = data, device, dtype
@@ -53,6 +57,8 @@ class Array:
         )
         self._feed = Feed(first.job, data.train, device, augment(first.job, data.train.inputs, first.horizon))
         self._precisely = Precision(first.job, device)
+        self._record: Record | None = record
+        self._recorded: Recorded | None = None
         # Parameters [K, P], the moments alike, then each buffer [K, ...].
         self._state: list[Tensor] = []
 
@@ -110,6 +116,7 @@ class Array:
         """Train all rows until the first of them comes to its stop, or `keep_on` says no; how many updates that was."""
         steps = min(row.stop - row.step for row in self.rows)
         numbers, batches = self._columns(steps), self._feed.ahead(self.rows, steps)
+        update = self._recorded or self._update
         losses: list[Tensor] = []
         places = [(row.some.mask_seed, row.step) for row in self.rows]
         places += places[:1] * (LEAST - len(places))
@@ -117,7 +124,7 @@ class Array:
             if not keep_on():
                 break
             draws = Draws(places, after=index)
-            losses.append(self._update(batches[index], numbers[index], draws))
+            losses.append(update(batches[index], numbers[index], draws))
         # One transfer, hence one wait for the device.
         told: list[list[float]] = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(self.rows)
         for row, mine in zip(self.rows, told, strict=False):
@@ -190,7 +197,15 @@ class Array:
     def _settle(self, state: Sequence[Tensor]) -> None:
         """Take over these tensors, padded to LEAST lanes."""
         missing = LEAST - len(self.rows)
-        self._state = [torch.cat([tensor, tensor[:1].clone()]) if missing > 0 else tensor for tensor in state]
+        state = [torch.cat([tensor, tensor[:1].clone()]) if missing > 0 else tensor for tensor in state]
+        if self._record is not None and self._state and len(self._state[0]) == len(state[0]):
+            # Recordings write where the state was.
+            for held, given in zip(self._state, state, strict=True):
+                held.copy_(given)
+            return
+        self._state = state
+        if self._record is not None:
+            self._recorded = Recorded(self._update, self._record, self.device)
         moments = self._rule.moments
         self._lanes = len(self._state[0])
         self._parameters, self._moments = self._state[0], self._state[1 : 1 + moments]

@@ -14,6 +14,7 @@ from worker.engine.lanes.admission import WAYS, Admission
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.intake import Intake
 from worker.engine.lanes.probe import SOLO, Probe
+from worker.engine.lanes.recording import Record
 from worker.engine.lanes.room import room
 from worker.engine.lanes.row import Member, alike, kind
 from worker.engine.lanes.shift import Shift
@@ -53,12 +54,13 @@ class Lanes:
         ways: Sequence[str] = tuple(WAYS),
         trunks: Trunks | None = None,
         probing: bool = False,
+        record: Record | None = None,
     ) -> None:
         """`lanes`: how many are trained at once; None leaves it to the device. `dtype` as in `Solo`.
 
         `ways`: how a model may be batched, in the order in which they are tried. `trunks`: where states are kept for
         jobs that come later; None: nowhere. `probing`: as many lanes, up to `lanes`, as a short trial of each kind of
-        job finds fastest, and `solo` where none pay.
+        job finds fastest, and `solo` where none pay. `record`: how the updates of an array are recorded; None: not.
         """
         self.lanes = LANES.get(device.type, LANES["cpu"]) if lanes is None else lanes
         self._measured = lanes is None
@@ -68,7 +70,7 @@ class Lanes:
             raise ValueError(f"lanes: need at least 1, got {lanes}")
         self.capacity = self.lanes * self.sight
         self.row_steps = 0
-        self.device, self._dtype, self._trunks = device, dtype, trunks
+        self.device, self._dtype, self._trunks, self._record = device, dtype, trunks, record
         self._solo = Solo(device, dtype=dtype)
         self._admission = Admission(device, dtype, ways)
         self._probe = Probe(device, dtype) if probing else None
@@ -86,10 +88,10 @@ class Lanes:
             data = resident(job.task, self.device, self._dtype)
             # What a lane has begun a lane ends: another engine rounds otherwise.
             lanes = self._width(first, data) if job.resume is None else self._most(first, data)
-            if lanes == SOLO < self.lanes:
+            if job.resume is None and lanes == SOLO < self.lanes:
                 yield from self._solo.run([job], steering)
                 continue
-            array = Array(first, data, self.device, self._dtype or torch.float32)
+            array = Array(first, data, self.device, self._dtype or torch.float32, record=self._record)
             shift = Shift(array, data, steering, lanes=lanes, trunks=self._trunks)
             yield from self._train(shift, first, intake, steering)
             if shift.lanes < lanes:
@@ -114,7 +116,7 @@ class Lanes:
         name = kind(first.job)
         if name not in self._room:
             trying = Probe(self.device, self._dtype)
-            found = room(self.device, lambda lanes: trying.update(first, data, lanes)) if self._measured else None
+            found = room(self.device, lambda lanes: trying.updating(first, data, lanes)()) if self._measured else None
             self._room[name] = self.lanes if found is None else found
             if found is not None:
                 logger.info("%s: there is memory for %d lanes", first.job.task.key, found)

@@ -101,14 +101,11 @@ class Probe:
         training = Training(first.job, self._device, Steering(), dtype=self._dtype)
         return self._timed(lambda: training.advance(training.step + 1), first.horizon.total_steps)
 
-    def update(self, first: Member, data: Data, lanes: int) -> None:
-        """Make one update of so many lanes of this job, and of nothing that is kept."""
-        self._updating(first, data, lanes)()
-
     def _array(self, first: Member, data: Data, lanes: int) -> float:
-        return self._timed(self._updating(first, data, lanes), first.horizon.total_steps)
+        return self._timed(self.updating(first, data, lanes), first.horizon.total_steps)
 
-    def _updating(self, first: Member, data: Data, lanes: int) -> Callable[[], None]:
+    def updating(self, first: Member, data: Data, lanes: int) -> Callable[[], None]:
+        """What makes an update of so many lanes of this job, in an array of its own."""
         array = Array(first, data, self._device, self._dtype or torch.float32)
         rows = plant([replace(first, tally=Tally()) for _ in range(lanes)], {}, share=False)
         array.arrange([], [(row, array.fresh(row.some)) for row in rows])

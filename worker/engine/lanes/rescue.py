@@ -25,7 +25,7 @@ class Before:
 
     def column(self, row: Row) -> Column:
         """The state of a row that was in the array, in main memory."""
-        return [tensor.to("cpu", copy=True) for tensor in self._column(row)]
+        return [tensor.to(CPU) for tensor in self._column(row)]
 
     def put_back(self) -> None:
         """Rows and jobs know of nothing that came after."""
