@@ -75,6 +75,8 @@ def ways(kind: Kind, pool: ProcessPoolExecutor, given: argparse.Namespace) -> li
             count,
             partial(train, kind, count, lanes=count),
         )
+        if given.graphs:
+            found.append(Way(f"lanes {count}, graphs", count, partial(train, kind, count, lanes=count, graphs=True)))
     return found
 
 
@@ -159,15 +161,16 @@ def target_of(kind: Kind) -> float | None:
     return TARGETS.get(torch.device(kind.device).type, {}).get(kind.model)
 
 
-def ceiling() -> float:
-    """GFLOP/s of a large matrix product on one thread, the fastest of ten."""
-    large = torch.randn(LARGE, LARGE)
+def ceiling(device: torch.device) -> float:
+    """GFLOP/s of a large matrix product, on a CPU on one thread, the fastest of ten."""
+    size = LARGE if device.type == "cpu" else 8 * LARGE
+    large = torch.randn(size, size, device=device)
     times: list[float] = []
     for _ in range(10):
         start = time.perf_counter()
-        torch.mm(large, large)
+        torch.mm(large, large)[0, 0].item()  # which waits for it
         times.append(time.perf_counter() - start)
-    return round(2 * LARGE**3 / min(times) / 1e9, 1)
+    return round(2 * size**3 / min(times) / 1e9, 1)
 
 
 def arguments() -> argparse.Namespace:
@@ -182,6 +185,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--compiled", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--graphs", action="store_true", help="lanes as CUDA graphs, too")
     given = parser.parse_args()
     quick: dict[str, object] = {"models": ["mlp", "cnn", "vit_small"], "optimizers": ["sgd"], "batches": [64]}
     quick |= {"lanes": [8, 16], "rounds": 4, "compiled": False}
@@ -196,8 +200,8 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     given = arguments()
     prepare()
-    top = ceiling()
-    print(f"a product of {LARGE} x {LARGE} on one thread: {top} GFLOP/s; {given.processes} processes\n", flush=True)
+    top = ceiling(torch.device(given.device))
+    print(f"a large product on {given.device}: {top} GFLOP/s; {given.processes} processes\n", flush=True)
     context = multiprocessing.get_context("spawn")
     figures: dict[str, dict[str, object]] = {}
     with ProcessPoolExecutor(given.processes, mp_context=context, initializer=prepare) as pool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from contract.base import Message, Name, Scalar
 from schedules import Span
@@ -97,12 +97,52 @@ class Ensemble(Message):
 Averaging: TypeAlias = Annotated[Swa | Ema | Ensemble, Field(discriminator="kind")]
 
 
+class Resizing(Message):
+    """Images grow as training goes on: from `initial` of their sides to all of them between `start` and `end`.
+
+    Sides are multiples of `multiple` pixels until they are whole. Updates on small images are cheaper.
+    """
+
+    initial: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    start: SpanValue = "0%"
+    end: SpanValue = "80%"
+    multiple: Annotated[int, Field(ge=1, le=256)] = 4
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        start, end = Span.parse(self.start), Span.parse(self.end)
+        if start.unit == end.unit and start.value > end.value:
+            raise ValueError(f"end: need no less than start, got {self.end} after {self.start}")
+        return self
+
+
+class Augmentation(Message):
+    """What is done to training images, anew in each epoch: `crop`: shifted by up to so many pixels each way, the border
+    mirrored; `flip`: left to right, one in two; `cutout`: a square with sides of so many pixels is made 0; `resizing`.
+
+    Trials of one seed see the same images. Validation and test see them as they are.
+    """
+
+    crop: Annotated[int, Field(ge=0, le=256)] = 0
+    flip: bool = False
+    cutout: Annotated[int, Field(ge=0, le=1_024)] = 0
+    resizing: Resizing | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not (self.crop or self.flip or self.cutout or self.resizing):
+            raise ValueError("need at least one of crop, flip, cutout and resizing; leave it out for none")
+        return self
+
+
 class Task(Message):
     """A training problem. `dataset` and `model` are names a worker has registered, never code.
 
     `averaging` is evaluated at the end of each trial, at no second training: `val_loss_swa`, `test_accuracy_ema`,
     `val_loss_ensemble` and so on; the study's objective may be one of them. Each kind at most once.
     `dropout_masks`: trials of one seed share them, as they share batches, or each trial draws its own.
+    `precision`: bf16 computes products and convolutions with 8 bits of precision (torch.autocast); weights, losses,
+    metrics and updates are float32 either way.
     """
 
     dataset: Name
@@ -112,6 +152,8 @@ class Task(Message):
     label_smoothing: Fraction = 0.0
     dropout_masks: Literal["shared", "own"] = "shared"
     averaging: Annotated[list[Averaging], Field(max_length=3)] = Field(default_factory=list)
+    augmentation: Augmentation | None = None
+    precision: Literal["float32", "bf16"] = "float32"
 
     @field_validator("averaging")
     @classmethod

@@ -29,6 +29,9 @@ from worker.tasks import Registry
 logger = logging.getLogger(__name__)
 
 NAP_S = 0.05
+MOST_TRIALS = 1_024
+"""As many as a claim may ask for."""
+
 PARTING_S = 5.0
 """How long a worker that was told to stop at once, or whose grace is over, still tries to give back its trials."""
 

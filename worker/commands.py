@@ -85,6 +85,7 @@ TrunksOption = Annotated[
     str | None,
     typer.Option("--keep-trunks", help="Keep so much of what later trials may begin from, such as 2GiB, in the cache."),
 ]
+GraphsOption = Annotated[bool, typer.Option("--cuda-graphs", help="Updates of lanes as CUDA graphs; never run yet.")]
 MaxTrialsOption = Annotated[int | None, typer.Option("--max-trials", min=1, help="End after so many trials.")]
 IdleOption = Annotated[
     float | None, typer.Option("--exit-when-idle", min=0, help="End after so many seconds without a trial.")
@@ -111,6 +112,7 @@ def worker(
     checkpoints: CheckpointOption = 30.0,
     cache: CacheOption = None,
     keep_trunks: TrunksOption = None,
+    cuda_graphs: GraphsOption = False,
     max_trials: MaxTrialsOption = None,
     idle: IdleOption = None,
     verbose: VerboseOption = False,
@@ -124,7 +126,7 @@ def worker(
         if list_tasks:
             _list(registry, keys)
             return
-        trained = _engine(engine, device, lanes, threads, trunks=_trunks(keep_trunks, cache))
+        trained = _engine(engine, device, lanes, threads, trunks=_trunks(keep_trunks, cache), graphs=cuda_graphs)
         agent = _agent(url, name, settings, registry, engine=trained, keys=keys, cache=cache)
     except ValueError as error:
         _refuse(str(error))
@@ -212,7 +214,7 @@ def _trunks(budget: str | None, cache: Path | None) -> TrunkFolder | None:
 
 
 def _engine(
-    name: EngineName, device: str | None, lanes: int | None, threads: int, *, trunks: TrunkFolder | None
+    name: EngineName, device: str | None, lanes: int | None, threads: int, *, trunks: TrunkFolder | None, graphs: bool
 ) -> Engine:
     import torch
 
@@ -221,9 +223,9 @@ def _engine(
     chosen = devices.choose(device)
     if chosen.type == "cpu":
         memory.keep_freed()
-    torch.set_num_threads(threads)
+    devices.use_threads(threads)
     torch.optim.SGD([torch.zeros(1)], lr=1.0)  # torch loads its compiler with the first one: not under a lease
-    return choice.engine(name, chosen, lanes=lanes, trunks=trunks)
+    return choice.engine(name, chosen, lanes=lanes, trunks=trunks, graphs=graphs)
 
 
 def _agent(

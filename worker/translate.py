@@ -10,7 +10,18 @@ from contract.leases import Completion, LeaseRef, Point
 from contract.tasks import Optimizer
 from contract.trials import TrialSpec
 from schedules import Span
-from worker.engine import Averaging, Diverged, Ema, Ensemble, Finished, Job, OptimizerNumbers, Swa
+from worker.engine import (
+    Augmentation,
+    Averaging,
+    Diverged,
+    Ema,
+    Ensemble,
+    Finished,
+    Job,
+    OptimizerNumbers,
+    Resizing,
+    Swa,
+)
 from worker.tasks import Registry
 
 
@@ -29,6 +40,8 @@ def job(trial: TrialSpec, registry: Registry) -> Job:
         seed=trial.seed,
         report_every=trial.report_every,
         averaging=tuple(average(given) for given in trial.task.averaging),
+        augmentation=augmentation(trial.task.augmentation),
+        precision=trial.task.precision,
     )
 
 
@@ -41,6 +54,17 @@ def average(given: tasks.Averaging) -> Averaging:
             return Ema(decay=given.decay)
         case tasks.Ensemble():
             return Ensemble(members=given.members)
+
+
+def augmentation(given: tasks.Augmentation | None) -> Augmentation | None:
+    """What the engine does to training images."""
+    if given is None:
+        return None
+    growing, resizing = given.resizing, None
+    if growing is not None:
+        spans = {"start": Span.parse(growing.start), "end": Span.parse(growing.end)}
+        resizing = Resizing(initial=growing.initial, multiple=growing.multiple, **spans)
+    return Augmentation(crop=given.crop, flip=given.flip, cutout=given.cutout, resizing=resizing)
 
 
 def optimizer(given: Optimizer) -> OptimizerNumbers:

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from schedules.presets import REGISTRY
 from worker.engine import Engine, Finished, Job, Lanes, OptimizerNumbers, Solo, Steering
+from worker.engine.lanes.recording import cuda_graph
 from worker.engine.memory import keep_freed
 from worker.tasks import Classification, Data, LanguageModelling, Split, Task, assemble
 
@@ -99,9 +100,9 @@ def prepare() -> None:
 
 
 @cache
-def engine(kind: Kind, lanes: int | None) -> Engine:
+def engine(kind: Kind, lanes: int | None, *, graphs: bool = False) -> Engine:
     device = torch.device(kind.device)
-    return Solo(device) if lanes is None else Lanes(device, lanes=lanes)
+    return Solo(device) if lanes is None else Lanes(device, lanes=lanes, record=cuda_graph if graphs else None)
 
 
 @cache
@@ -110,10 +111,10 @@ def compiled_jobs(kind: Kind, count: int) -> list[Job]:
     return [job(kind, trial, compiled=True) for trial in range(count)]
 
 
-def train(kind: Kind, count: int, *, lanes: int | None = None, compiled: bool = False) -> int:
+def train(kind: Kind, count: int, *, lanes: int | None = None, compiled: bool = False, graphs: bool = False) -> int:
     """How many of so many trials ran to their end; `lanes` None: one by one."""
     jobs = compiled_jobs(kind, count) if compiled else [job(kind, trial) for trial in range(count)]
-    events = engine(kind, lanes).run(jobs, Steering())
+    events = engine(kind, lanes, graphs=graphs).run(jobs, Steering())
     return sum(isinstance(event, Finished) for event in events)
 
 

@@ -74,6 +74,25 @@ def test_a_broken_rule_is_told_with_line_field_rule_and_value(tmp_path: Path, ch
     assert told in refusal(tmp_path, STUDY.replace(changed, to))
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("augmentation: {}", "task.augmentation: need at least one of crop, flip, cutout and resizing"),
+        ("augmentation: {crop: -1}", "task.augmentation.crop: should be greater than or equal to 0, got -1"),
+        ("augmentation: {mixup: 1}", "task.augmentation.mixup: is not a field, got 1"),
+        ("augmentation: {resizing: {initial: 1}}", "resizing.initial: should be less than 1, got 1"),
+        (
+            "augmentation: {resizing: {start: '80%', end: '20%'}}",
+            "task.augmentation.resizing: end: need no less than start, got 20% after 80%",
+        ),
+        ("augmentation: {resizing: {end: soon}}", "task.augmentation.resizing.end"),
+        ("precision: fp8", "task.precision: should be 'float32' or 'bf16', got \"fp8\""),
+    ],
+)
+def test_a_broken_rule_of_the_images_or_the_precision_is_told(tmp_path: Path, given: str, told: str) -> None:
+    assert told in refusal(tmp_path, STUDY.replace("model: mlp}", f"model: mlp, {given}}}"))
+
+
 def test_all_broken_rules_are_told_at_once(tmp_path: Path) -> None:
     said = refusal(tmp_path, STUDY.replace("20", "-1").replace("epochs: 5", "epochs: 0"))
     assert [line.split(": ")[0] for line in said.splitlines()] == ["study.yaml:4", "study.yaml:7"]

@@ -1,5 +1,6 @@
 """How trials are trained: the engine interface, its jobs and events, and the engines."""
 
+from worker.engine.augmentation import Augmentation, Resizing
 from worker.engine.averaging import Averaging, Ema, Ensemble, Swa
 from worker.engine.engine import Engine, Steering
 from worker.engine.events import Checkpointed, Diverged, Dropped, Event, Failed, Finished, Points, Started
@@ -9,6 +10,7 @@ from worker.engine.snapshot import Snapshot, UnfitError
 from worker.engine.solo import Solo
 
 __all__ = [
+    "Augmentation",
     "Averaging",
     "Checkpointed",
     "Diverged",
@@ -23,6 +25,7 @@ __all__ = [
     "Lanes",
     "OptimizerNumbers",
     "Points",
+    "Resizing",
     "Snapshot",
     "Solo",
     "Started",

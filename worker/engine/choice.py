@@ -11,6 +11,7 @@ from worker.engine.engine import Engine, Steering
 from worker.engine.events import Event
 from worker.engine.job import Job
 from worker.engine.lanes import Lanes, Tree
+from worker.engine.lanes.recording import cuda_graph
 from worker.engine.lanes.trunks import Trunks
 from worker.engine.solo import Solo
 
@@ -34,10 +35,21 @@ class AsBegun:
             yield from (self._lanes if begun else self._solo).run([job], steering)
 
 
-def engine(name: EngineName, device: torch.device, *, lanes: int | None = None, trunks: Trunks | None = None) -> Engine:
+def engine(
+    name: EngineName,
+    device: torch.device,
+    *,
+    lanes: int | None = None,
+    trunks: Trunks | None = None,
+    graphs: bool = False,
+) -> Engine:
     """`auto` is tree with as many lanes as a short trial finds fastest, or `lanes`; what cannot be one, or is faster
-    alone, is trained alone. Raises ValueError for what the engine does not have.
+    alone, is trained alone. `graphs`: updates of lanes as CUDA graphs. Raises ValueError for what the engine does not
+    have.
     """
+    if graphs and (device.type != "cuda" or name == "solo"):
+        raise ValueError(f"cuda-graphs: need lanes on a CUDA device, got the engine {name} on {device}")
+    record = cuda_graph if graphs else None
     if trunks is not None and name in {"solo", "lanes"}:
         raise ValueError(f"keep-trunks: only the engine tree has any, got {name}")
     if name == "solo":
@@ -45,5 +57,5 @@ def engine(name: EngineName, device: torch.device, *, lanes: int | None = None, 
             raise ValueError(f"lanes: the engine solo trains one trial at a time, got {lanes}")
         return AsBegun(device)
     if name == "lanes":
-        return Lanes(device, lanes=lanes)
-    return Tree(device, lanes=lanes, trunks=trunks, probing=name == "auto" and lanes is None)
+        return Lanes(device, lanes=lanes, record=record)
+    return Tree(device, lanes=lanes, trunks=trunks, probing=name == "auto" and lanes is None, record=record)

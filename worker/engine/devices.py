@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 
 import torch
@@ -20,6 +21,18 @@ def choose(name: str | None = None) -> torch.device:
         first = str(error).partition("\n")[0]
         raise ValueError(f"device: need one that torch can use here, got {name!r} ({first})") from error
     return device
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads. Raises ValueError when they would fight over the cores."""
+    if count > cores():
+        raise ValueError(f"threads: need at most the {cores()} cores that this process may use, got {count}")
+    torch.set_num_threads(count)
 
 
 def describe(device: torch.device) -> str:

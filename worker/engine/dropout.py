@@ -19,6 +19,11 @@ class Draws:
         self._after = after
         self._calls: dict[int, int] = {}
 
+    @property
+    def drawn(self) -> bool:
+        """Whether anything was."""
+        return bool(self._calls)
+
     def mask(self, number: int, p: float, like: Tensor) -> Tensor:
         """Of layer `number`, what to multiply with: 0 with probability p, else 1 / (1 - p); [lanes or 1, *like.shape].
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from schedules import AnySchedule, to_dict
 from schedules.updates import OptimizerNumbers
+from worker.engine.augmentation import Augmentation
 from worker.engine.averaging import Averaging
 from worker.engine.snapshot import Snapshot
 from worker.tasks import Task
@@ -22,8 +23,9 @@ class Job:
 
     Exactly one of `epochs` and `steps` is given. `report_every` counts steps between training losses; 0 gives at most
     100 of them, and one at each epoch end. `dropout_masks`: jobs of one seed share them, as they share batches, or each
-    draws its own. `averaging`: what is evaluated beside the last weights, at the end. `resume` continues where the
-    snapshot was taken, with the points after it.
+    draws its own. `averaging`: what is evaluated beside the last weights, at the end. `augmentation`: what is done to
+    the training images. `precision`: see `worker.engine.precision`. `resume` continues where the snapshot was taken,
+    with the points after it.
     """
 
     id: int
@@ -38,6 +40,8 @@ class Job:
     report_every: int = 0
     dropout_masks: Literal["shared", "own"] = "shared"
     averaging: tuple[Averaging, ...] = ()
+    augmentation: Augmentation | None = None
+    precision: Literal["float32", "bf16"] = "float32"
     resume: Snapshot | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -45,7 +49,9 @@ class Job:
         """Equal for jobs with the same curve and points, in every process."""
         numbers = (self.batch_size, self.label_smoothing, self.epochs, self.steps, self.seed, self.report_every)
         averages = [asdict(average) | {"name": average.name} for average in self.averaging]
-        parts = [self.task.key, to_dict(self.schedule), asdict(self.optimizer), numbers, self.dropout_masks, averages]
+        images = None if self.augmentation is None else asdict(self.augmentation)
+        how = [self.dropout_masks, averages, images, self.precision]
+        parts = [self.task.key, to_dict(self.schedule), asdict(self.optimizer), numbers, how]
         return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -1,9 +1,11 @@
-"""How the C library keeps the memory that training frees."""
+"""Memory: how the C library keeps what training frees, and what an error says that means there is none left."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+
+import torch
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 """`M_TRIM_THRESHOLD` and `M_MMAP_MAX` of glibc's mallopt(3)."""
@@ -20,3 +22,22 @@ def keep_freed() -> bool:
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and mallopt(MMAP_MAX, 0) == 1 and mallopt(TRIM_THRESHOLD, KEEP) == 1
+
+
+SHORTAGES = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
+"""What a plain RuntimeError says where the device has no error of its own for it."""
+
+
+def is_short(error: BaseException) -> bool:
+    """Whether it says that memory has run out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in SHORTAGES)
+
+
+def release(device: torch.device) -> None:
+    """Hand back what the allocator keeps for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

@@ -16,8 +16,11 @@ from schedules import Schedule, to_dict
 from worker.engine.job import Job
 
 # Streams of one seed that must not be correlated: initial weights (and what a forward draws after them), the order of
-# the data, and the masks of dropout.
-WEIGHTS, ORDER, MASKS = 0, 1, 2
+# the data, the masks of dropout, and what augmentation does to each image.
+WEIGHTS, ORDER, MASKS, LUCK = 0, 1, 2, 3
+
+FORTUNE = 2**24
+"""Below which luck lies."""
 
 CLOSEST = 8
 """Steps between reports when the job leaves it open: a look at the loss costs up to a tenth of a small model's step."""
@@ -124,3 +127,11 @@ def epoch_order(seed: int, epoch: int, examples: int) -> Tensor:
     """The order of the training examples in this epoch, int64 [examples]: a pure function of the arguments."""
     generator = torch.Generator().manual_seed(derived_seed(seed, ORDER, epoch))
     return torch.randperm(examples, generator=generator)
+
+
+def epoch_luck(seed: int, epoch: int, examples: int, draws: int) -> Tensor:
+    """So many numbers below `FORTUNE` for each place in the epoch's order, int64 [examples, draws]: a pure function of
+    the arguments. Whole numbers, so that what is made of them is the same on every device.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, LUCK, epoch))
+    return torch.randint(FORTUNE, (examples, draws), generator=generator)

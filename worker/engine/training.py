@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from worker.engine import divergence, dropout, optimizers
+from worker.engine.augment import DRAWS, augment, check_sizes
 from worker.engine.averages import Averages, Predict, state_of
 from worker.engine.engine import Steering
 from worker.engine.job import Job
-from worker.engine.plan import WEIGHTS, derived_seed, epoch_order, horizon_of, mask_seed
+from worker.engine.plan import WEIGHTS, derived_seed, epoch_luck, epoch_order, horizon_of, mask_seed
+from worker.engine.precision import Precision
 from worker.engine.randomness import RandomStream
 from worker.engine.rates import rates
 from worker.engine.snapshot import Snapshot, UnfitError, kept, put_back
@@ -32,9 +34,13 @@ class Training:
         self._data = resident(job.task, device, dtype)
         self.horizon = horizon_of(job, len(self._data.train))
         self.rates = rates(job, self.horizon)
+        self._augment = augment(job, self._data.train.inputs, self.horizon)
+        self._precisely = Precision(job, device)
         self._stream = RandomStream(derived_seed(job.seed, WEIGHTS), device)
         with self._stream.active():
             self._model = job.task.model().to(device=device, dtype=dtype).train()
+        if self._augment is not None:
+            check_sizes(self._model, self._data.train.inputs, self._augment.sizes)
         self._dropouts, self._mask_seed = dropout.install(self._model), mask_seed(job)
         (lr,), momenta = self.rates.lr(0, 1), self.rates.momentum(0, 1)
         momentum = job.optimizer.momentum if momenta is None else momenta[0]
@@ -43,7 +49,7 @@ class Training:
         self._update = self._of_its_own if isinstance(job.task, Stepping) else self._usual
         self._averages = Averages(job, self.horizon, self._model)
         self.step = 0
-        self._order: tuple[int, Tensor] | None = None
+        self._epoch: tuple[int, Tensor, Tensor | None] | None = None
         self._first_loss = torch.zeros((), device=device, dtype=dtype)
         self._sum, self._count = torch.zeros((), device=device, dtype=dtype), 0
         self._epoch_sum, self._epoch_count = 0.0, 0
@@ -100,7 +106,7 @@ class Training:
 
     def _update_until(self, stop: int) -> bool:
         job, optimizer, train = self._job, self._optimizer, self._data.train
-        order, size = self._epoch_order(), job.batch_size
+        (order, luck), size = self._epoch_order(), job.batch_size
         row = self.step % self.horizon.steps_per_epoch * size
         if row == 0:
             self._epoch_sum, self._epoch_count = 0.0, 0
@@ -113,7 +119,10 @@ class Training:
                 optimizers.set_momentum(optimizer, momenta[index])
             dropout.draw(self._dropouts, dropout.Draws([(self._mask_seed, self.step)]))
             rows = order[row : row + size]
-            loss = self._update(train.inputs[rows], train.targets[rows], lr)
+            inputs = train.inputs[rows]
+            if self._augment is not None and luck is not None:
+                inputs = self._augment(inputs, luck[row : row + size], self.step)
+            loss = self._update(inputs, train.targets[rows], lr)
             self._sum += loss
             if self.step == 0:
                 self._first_loss = loss
@@ -126,7 +135,8 @@ class Training:
 
     def _usual(self, inputs: Tensor, targets: Tensor, lr: float) -> Tensor:
         """One update; the loss before it."""
-        loss = self._job.task.loss(self._model(inputs), targets, label_smoothing=self._job.label_smoothing)
+        outputs = self._precisely(self._model, inputs)
+        loss = self._job.task.loss(outputs, targets, label_smoothing=self._job.label_smoothing)
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._optimizer.step()
@@ -197,7 +207,7 @@ class Training:
         for start in range(0, len(split), EVALUATION_BATCH):
             self._steering.dropped(self._job.id)  # to be asked shows that a long evaluation is not a hang
             part = slice(start, start + EVALUATION_BATCH)
-            measured = self._job.task.metrics(predict(split.inputs[part]), split.targets[part])
+            measured = self._job.task.metrics(self._precisely(predict, split.inputs[part]), split.targets[part])
             sums = {
                 name: sums.get(name, 0) + value.to(self._dtype or torch.float32) for name, value in measured.items()
             }
@@ -205,9 +215,11 @@ class Training:
         totals = torch.stack(list(sums.values())).tolist()
         return {named.format(name): total / len(split) for name, total in zip(sums, totals, strict=True)}
 
-    def _epoch_order(self) -> Tensor:
-        epoch = self.step // self.horizon.steps_per_epoch
-        if self._order is None or self._order[0] != epoch:
-            order = epoch_order(self._job.seed, epoch, len(self._data.train))
-            self._order = (epoch, order.to(self._device))
-        return self._order[1]
+    def _epoch_order(self) -> tuple[Tensor, Tensor | None]:
+        """The order of the training examples, and the luck of each place in it."""
+        epoch, seed, examples = self.step // self.horizon.steps_per_epoch, self._job.seed, len(self._data.train)
+        if self._epoch is None or self._epoch[0] != epoch:
+            order = epoch_order(seed, epoch, examples).to(self._device)
+            luck = None if self._augment is None else epoch_luck(seed, epoch, examples, DRAWS).to(self._device)
+            self._epoch = (epoch, order, luck)
+        return self._epoch[1:]

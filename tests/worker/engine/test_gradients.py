@@ -13,7 +13,7 @@ from worker.engine.dropout import NO_DRAWS, Draws
 from worker.engine.lanes.convert import convert
 from worker.engine.lanes.criterion import CrossEntropy
 from worker.engine.lanes.flow import State, own, shared
-from worker.engine.lanes.gradients import Chain, Recorded, chain, gradients
+from worker.engine.lanes.gradients import Autograd, Chain, chain, gradients
 
 LANES, EXAMPLES = 3, 40
 CLOSE = {"rtol": 1e-11, "atol": 1e-14}
@@ -33,14 +33,14 @@ OTHERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def lanes(make: Callable[[], nn.Module]) -> tuple[Recorded, list[Tensor]]:
+def lanes(make: Callable[[], nn.Module]) -> tuple[Autograd, list[Tensor]]:
     """A batched model with label smoothing, and the parameters of three lanes of it."""
     torch.manual_seed(1)
     models = [make().double() for _ in range(LANES)]
     for model in models:
         dropout.install(model)
     stack, weights = convert(models[0])[0], [convert(model)[1].parameters for model in models]
-    return Recorded(stack, CrossEntropy(0.1, EXAMPLES)), [torch.stack(slot) for slot in zip(*weights, strict=True)]
+    return Autograd(stack, CrossEntropy(0.1, EXAMPLES)), [torch.stack(slot) for slot in zip(*weights, strict=True)]
 
 
 @pytest.mark.parametrize("one_batch", [True, False])

@@ -16,8 +16,16 @@ weights' gradient, 16 lanes on one AVX2 core).
 
 def affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """rows [K, N, inputs], weight [K, outputs, inputs] and bias [K, outputs] to [K, N, outputs]."""
-    out: Tensor = _Affine.apply(rows, weight, bias)
+    out: Tensor = _Affine.apply(_cast(rows), _cast(weight), None if bias is None else _cast(bias))
     return out
+
+
+def _cast(value: Tensor) -> Tensor:
+    """As autocast would: it does not reach into a function that has a backward of its own."""
+    kind = value.device.type
+    if value.dtype is torch.float32 and torch.is_autocast_enabled(kind):
+        return value.to(torch.get_autocast_dtype(kind))
+    return value
 
 
 class _Affine(torch.autograd.Function):

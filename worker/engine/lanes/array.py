@@ -15,16 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worker.engine.augment import augment
 from worker.engine.averages import Predict
 from worker.engine.dropout import NO_DRAWS, Draws
 from worker.engine.lanes import rules
 from worker.engine.lanes.averages import Averages
 from worker.engine.lanes.criterion import criterion
+from worker.engine.lanes.feed import Batch, Feed
 from worker.engine.lanes.flow import State, own, shared
 from worker.engine.lanes.gradients import gradients
 from worker.engine.lanes.measures import measures
+from worker.engine.lanes.recording import Record, Recorded
 from worker.engine.lanes.row import Member, Row, flat
-from worker.engine.plan import epoch_order
+from worker.engine.precision import Precision
 from worker.tasks import Data, Split
 
 LEAST = 2
@@ -46,7 +49,10 @@ class Array:
     No operation reads across lanes, which is why a lane that is not finite needs no mask until it is taken out.
     """
 
-    def __init__(self, first: Member, data: Data, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, first: Member, data: Data, device: torch.device, dtype: torch.dtype, *, record: Record | None = None
+    ) -> None:
+        """`record`: how updates are recorded; None: each is launched by itself."""
         self.rows: list[Row] = []
         self.job, self.stack = first.job, first.stack
         self._data, self.device, self._dtype = data, device, dtype
@@ -54,9 +60,12 @@ class Array:
         self._rule = rules.rule(first.job.optimizer)
         size = first.job.batch_size
         self._criterion = criterion(first.job.task, first.job.label_smoothing, data.train.targets[:size])
-        self._model = gradients(first.stack, self._criterion, size)
-        self._orders: dict[tuple[int, int], Tensor] = {}
+        self._precisely = Precision(first.job, device)
+        self._model = gradients(first.stack, self._criterion, size, self._precisely)
+        self._feed = Feed(first.job, data.train, device, augment(first.job, data.train.inputs, first.horizon))
         self._averages = Averages(first)
+        self._record: Record | None = record
+        self._recorded: Recorded | None = None
         # Parameters [K, P], the moments alike, then each buffer [K, ...], then the slots of the averages.
         self._state: list[Tensor] = []
 
@@ -64,6 +73,18 @@ class Array:
         """A copy of the row's state."""
         place = self.rows.index(row)
         return [tensor[place].clone() for tensor in self._state]
+
+    def copied(self, where: torch.device) -> Callable[[Row], Column]:
+        """What `column` says of the rows as they are now, for later."""
+        state = [tensor.to(where, copy=True) for tensor in self._state]
+        places = {row: place for place, row in enumerate(self.rows)}
+        return lambda row: [tensor[places[row]] for tensor in state]
+
+    def empty(self) -> None:
+        """Take out all rows and let go of their memory; in whatever state an error has left this."""
+        self.rows = []
+        if self._state:
+            self._settle([tensor[:0].clone() for tensor in self._state])
 
     def fresh(self, member: Member) -> Column:
         """The state before the first update."""
@@ -102,9 +123,9 @@ class Array:
     def advance(self, keep_on: Callable[[], bool]) -> int:
         """Train all rows until the first of them comes to its stop, or `keep_on` says no; how many updates that was."""
         steps = min(row.stop - row.step for row in self.rows)
-        numbers, batches = self._columns(steps), self._batches(steps)
+        numbers, batches = self._columns(steps), self._feed.ahead(self.rows, steps)
         self._averages.ready(self.rows, steps)
-        one_batch = batches.dim() == 2
+        update = self._recorded or self._update
         losses: list[Tensor] = []
         places = [(row.some.mask_seed, row.step) for row in self.rows]
         places += places[:1] * (LEAST - len(places))
@@ -112,7 +133,7 @@ class Array:
             if not keep_on():
                 break
             draws = Draws(places, after=index)
-            losses.append(self._update(batches[index], numbers[index], draws, one_batch=one_batch))
+            losses.append(update(batches[index], numbers[index], draws))
             self._averages.take(index, self._parameters, self._buffers)
         # One transfer, hence one wait for the device.
         told: list[list[float]] = torch.stack(losses, dim=1).tolist() if losses else [[]] * len(self.rows)
@@ -152,9 +173,13 @@ class Array:
         slots = partial(_views, shapes=self.stack.parameters, spare=self._spare)
         for name, predict in self._averages.predictors(row.some, place, slots, self._buffers, batches):
             for prefix, split in (("val", self._data.validation), ("test", self._data.test)):
-                sums = self._summed(partial(_of_one, predict), split)
+                sums = self._summed(partial(self._of_one, predict), split)
                 found |= {f"{prefix}_{metric}_{name}": total.item() / len(split) for metric, total in sums.items()}
         return found
+
+    def _of_one(self, predict: Predict, inputs: Tensor) -> Tensor:
+        """The outputs of one model, [1, B, ...]."""
+        return self._precisely(predict, inputs).unsqueeze(0)
 
     def _outputs(self, places: list[int]) -> Callable[[Tensor], Tensor]:
         """What the models in these lanes make of inputs [B, ...] in evaluation, [len(places), B, ...]."""
@@ -184,12 +209,11 @@ class Array:
         metrics = self.job.task.metrics(outputs[0], train.targets)
         return [outputs, losses, *(metrics[name] for name in sorted(metrics))]
 
-    def _update(self, rows: Tensor, numbers: Tensor, draws: Draws, *, one_batch: bool) -> Tensor:
+    def _update(self, batch: Batch, numbers: Tensor, draws: Draws) -> Tensor:
         """One update of every lane; the losses before it, [K], as the criterion gives them."""
-        train, lanes = self._data.train, self._lanes
-        inputs, targets = train.inputs[rows], train.targets[rows]
-        state = State(self._leaves, self._buffers, lanes, training=True, draws=draws)
-        losses, found = self._model(shared(inputs) if one_batch else own(inputs), targets, state)
+        inputs, targets = self._feed.examples(batch)
+        state = State(self._leaves, self._buffers, self._lanes, training=True, draws=draws)
+        losses, found = self._model(shared(inputs) if batch.shared else own(inputs), targets, state)
         *columns, decay = numbers.unbind()
         with torch.no_grad():
             torch.cat([*(gradient.flatten(1) for gradient in found), self._blank], dim=1, out=self._gradients)
@@ -201,7 +225,15 @@ class Array:
     def _settle(self, state: Sequence[Tensor]) -> None:
         """Take over these tensors, padded to LEAST lanes."""
         missing = LEAST - len(self.rows)
-        self._state = [torch.cat([tensor, tensor[:1].clone()]) if missing > 0 else tensor for tensor in state]
+        state = [torch.cat([tensor, tensor[:1].clone()]) if missing > 0 else tensor for tensor in state]
+        if self._record is not None and self._state and len(self._state[0]) == len(state[0]):
+            # Recordings write where the state was.
+            for held, given in zip(self._state, state, strict=True):
+                held.copy_(given)
+            return
+        self._state = state
+        if self._record is not None:
+            self._recorded = Recorded(self._update, self._record, self.device)
         moments = self._rule.moments
         self._lanes = len(self._state[0])
         self._parameters, self._moments = self._state[0], self._state[1 : 1 + moments]
@@ -220,30 +252,8 @@ class Array:
         tables += tables[:1] * (LEAST - len(tables))
         return torch.from_numpy(np.stack(tables, axis=2)).to(self.device, self._dtype).unsqueeze(-1)
 
-    def _batches(self, steps: int) -> Tensor:
-        """The examples of the next steps: [steps, B] when all lanes are in the same position, else [steps, K, B]."""
-        positions = [row.position for row in self.rows]
-        needed = {(seed, epoch) for seed, epoch, _ in positions}
-        self._orders = {key: order for key, order in self._orders.items() if key in needed}
-        size = self.job.batch_size
-        found: dict[tuple[int, int, int], Tensor] = {}
-        for seed, epoch, at in positions:
-            if (seed, epoch) not in self._orders:
-                order = epoch_order(seed, epoch, len(self._data.train)).to(self.device)
-                self._orders[seed, epoch] = order
-            part = self._orders[seed, epoch][at * size : (at + steps) * size]
-            found[seed, epoch, at] = part.view(steps, size)
-        if len(found) == 1:
-            return found[positions[0]]
-        return torch.stack([found[position] for position in positions], dim=1)
-
 
 def _views(parameters: Tensor, shapes: Sequence[torch.Size], spare: int) -> list[Tensor]:
     """The parameters [K, P] slot by slot, each [K, *shape]."""
     *parts, _ = torch.split(parameters, [*(shape.numel() for shape in shapes), spare], dim=1)
     return [part.view(len(parameters), *shape) for part, shape in zip(parts, shapes, strict=True)]
-
-
-def _of_one(predict: Predict, inputs: Tensor) -> Tensor:
-    """Outputs [1, B, ...]."""
-    return predict(inputs).unsqueeze(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import torch
 
@@ -13,8 +13,10 @@ from worker.engine.job import Job
 from worker.engine.lanes.admission import WAYS, Admission
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.intake import Intake
-from worker.engine.lanes.likeness import alike
+from worker.engine.lanes.likeness import alike, kind
 from worker.engine.lanes.probe import SOLO, Probe
+from worker.engine.lanes.recording import Record
+from worker.engine.lanes.room import room
 from worker.engine.lanes.row import Member
 from worker.engine.lanes.shift import Shift
 from worker.engine.lanes.stack import UnsuitedError
@@ -24,8 +26,10 @@ from worker.tasks import Data, resident
 
 logger = logging.getLogger(__name__)
 
-LANES = {"cpu": 16, "cuda": 64}
-"""Lanes by default; on a CPU core the state of more leaves the cache."""
+LANES = {"cpu": 16, "cuda": 256}
+"""Lanes by default; on a CPU core the state of more leaves the cache, on CUDA there are as many as there is memory for,
+up to these.
+"""
 
 
 WORTH_SHARING = 1.25
@@ -51,19 +55,23 @@ class Lanes:
         ways: Sequence[str] = tuple(WAYS),
         trunks: Trunks | None = None,
         probing: bool = False,
+        record: Record | None = None,
     ) -> None:
         """`lanes`: how many are trained at once; None leaves it to the device. `dtype` as in `Solo`.
 
         `ways`: how a model may be batched, in the order in which they are tried. `trunks`: where states are kept for
         jobs that come later; None: nowhere. `probing`: as many lanes, up to `lanes`, as a short trial of each kind of
-        job finds fastest, and `solo` where none pay.
+        job finds fastest, and `solo` where none pay. `record`: how the updates of an array are recorded; None: not.
         """
         self.lanes = LANES.get(device.type, LANES["cpu"]) if lanes is None else lanes
+        self._measured = lanes is None
+        # Of a kind of job, for how many lanes there is memory, as far as that is known.
+        self._room: dict[Hashable, int] = {}
         if self.lanes < 1:
             raise ValueError(f"lanes: need at least 1, got {lanes}")
         self.capacity = self.lanes * self.sight
         self.row_steps = 0
-        self.device, self._dtype, self._trunks = device, dtype, trunks
+        self.device, self._dtype, self._trunks, self._record = device, dtype, trunks, record
         self._solo = Solo(device, dtype=dtype)
         self._admission = Admission(device, dtype, ways)
         self._probe = Probe(device, dtype) if probing else None
@@ -80,19 +88,22 @@ class Lanes:
                 continue
             data = resident(job.task, self.device, self._dtype)
             # What a lane has begun a lane ends: another engine rounds otherwise.
-            lanes = self._width(first, data) if job.resume is None else self.lanes
-            if lanes == SOLO < self.lanes:
+            lanes = self._width(first, data) if job.resume is None else self._most(first, data)
+            if job.resume is None and lanes == SOLO < self.lanes:
                 yield from self._solo.run([job], steering)
                 continue
-            array = Array(first, data, self.device, self._dtype or torch.float32)
+            array = Array(first, data, self.device, self._dtype or torch.float32, record=self._record)
             shift = Shift(array, data, steering, lanes=lanes, trunks=self._trunks)
             yield from self._train(shift, first, intake, steering)
+            if shift.lanes < lanes:
+                self._room[kind(job)] = shift.lanes
 
     def _width(self, first: Member, data: Data) -> int:
         """How many lanes jobs like this one get; `SOLO` for none."""
-        if self._probe is None or self.lanes == SOLO:
-            return self.lanes
-        counts = [count for count in (self.lanes // 4, self.lanes // 2, self.lanes) if count > SOLO]
+        most = self._most(first, data)
+        if self._probe is None or most == SOLO:
+            return most
+        counts = [count for count in (most // 4, most // 2, most) if count > SOLO]
         found = self._probe.choose(first, data, counts)
         if found.lanes != SOLO or not self.shares:
             return found.lanes
@@ -100,6 +111,17 @@ class Lanes:
         tried = {lanes: each for lanes, each in found.seconds.items() if lanes != SOLO}
         fastest = min(tried, key=tried.__getitem__, default=counts[0])
         return fastest if tried.get(fastest, 0.0) < WORTH_SHARING * found.seconds[SOLO] else SOLO
+
+    def _most(self, first: Member, data: Data) -> int:
+        """For how many lanes of such jobs there is memory, up to `lanes`."""
+        name = kind(first.job)
+        if name not in self._room:
+            trying = Probe(self.device, self._dtype)
+            found = room(self.device, lambda lanes: trying.updating(first, data, lanes)()) if self._measured else None
+            self._room[name] = self.lanes if found is None else found
+            if found is not None:
+                logger.info("%s: there is memory for %d lanes", first.job.task.key, found)
+        return min(self.lanes, self._room[name])
 
     def _train(self, shift: Shift, first: Member, intake: Intake, steering: Steering) -> Iterator[Event]:
         """One array from its first job to its last."""

@@ -8,7 +8,7 @@ the number of examples, and nothing is recorded: an update of 16 lanes of an MLP
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
@@ -20,6 +20,7 @@ from worker.engine.lanes.affine import NARROW
 from worker.engine.lanes.criterion import Criterion, CrossEntropy
 from worker.engine.lanes.flow import Flow, Layer, Layout, State
 from worker.engine.lanes.stack import Layered, Stack
+from worker.engine.precision import Precision
 
 aten = torch.ops.aten
 
@@ -51,7 +52,7 @@ class Gradients(Protocol):
         ...
 
     def outputs(self, inputs: Flow, state: State) -> Tensor:
-        """[K, B, ...], in evaluation."""
+        """[K, B, ...]; of a `Chain` in evaluation only."""
         ...
 
     def __call__(self, inputs: Flow, targets: Tensor, state: State) -> Found:
@@ -60,21 +61,22 @@ class Gradients(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class Autograd:
     """See `Gradients`: any model; the parameters of the state are leaves that require gradients."""
 
     stack: Stack
     criterion: Criterion
+    precision: Precision | None = field(default=None, compare=False)
 
     @property
     def abreast(self) -> bool:
         return False
 
     def outputs(self, inputs: Flow, state: State) -> Tensor:
-        return self.stack(inputs, state)
+        return self.stack(inputs, state) if self.precision is None else self.precision(self.stack, inputs, state)
 
     def __call__(self, inputs: Flow, targets: Tensor, state: State) -> Found:
-        outputs = self.stack(inputs, state)
+        outputs = self.outputs(inputs, state)
         losses = self.criterion(outputs, targets, one_batch=inputs.layout is Layout.SHARED)
         # Summed, not averaged, over lanes: each lane's gradient is that of its own mean loss.
         gradients = torch.autograd.grad(losses.sum() / self.criterion.terms, list(state.parameters))
@@ -201,10 +203,13 @@ def _turned(inputs: Flow, lanes: int, *, more: int = 0) -> Tensor:
     return value.expand(lanes, *value.shape) if inputs.layout is Layout.SHARED else value
 
 
-def gradients(stack: Stack, criterion: Criterion, examples: int) -> Gradients:
-    """How to differentiate batches of so many examples: a chain where it is one, unless its rows would be short."""
-    found = chain(stack, criterion) if examples >= NARROW else None
-    return Recorded(stack, criterion) if found is None else found
+def gradients(stack: Stack, criterion: Criterion, examples: int, precision: Precision | None = None) -> Gradients:
+    """How to differentiate batches of so many examples: a chain where it is one, in float32, unless its rows would be
+    short.
+    """
+    full = precision is None or not precision.reduced
+    found = chain(stack, criterion) if full and examples >= NARROW else None
+    return Autograd(stack, criterion, precision) if found is None else found
 
 
 def chain(stack: Stack, criterion: Criterion) -> Chain | None:

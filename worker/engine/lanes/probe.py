@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from schedules import updates
+from worker.engine import memory
 from worker.engine.engine import Steering
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.row import Member, Tally, plant
@@ -59,7 +60,7 @@ class Probe:
     def choose(self, first: Member, data: Data, candidates: Sequence[int]) -> Choice:
         """How many lanes jobs like this one should have. Where there is nothing to measure, the most."""
         job = first.job
-        key = job.task, job.batch_size, updates.kind(job.optimizer), tuple(candidates)
+        key = job.task, job.batch_size, updates.kind(job.optimizer), job.augmentation, job.precision, tuple(candidates)
         if key not in self._found:
             start = time.perf_counter()
             self._found[key] = self._tried(first, data, candidates)
@@ -87,7 +88,13 @@ class Probe:
             if time.perf_counter() - start + LEAST_UPDATES * lanes * each > budget:
                 logger.info("%d lanes of %s are not tried: it would take too long", lanes, first.job.task.key)
                 break
-            found[lanes] = self._array(first, data, lanes) / lanes
+            try:
+                found[lanes] = self._array(first, data, lanes) / lanes
+            except Exception as error:
+                if not memory.is_short(error):
+                    raise
+                logger.info("%d lanes of %s do not fit in memory", lanes, first.job.task.key)
+                break
         return Choice(fastest(found), found)
 
     def _solo(self, first: Member) -> float:
@@ -95,6 +102,10 @@ class Probe:
         return self._timed(lambda: training.advance(training.step + 1), first.horizon.total_steps)
 
     def _array(self, first: Member, data: Data, lanes: int) -> float:
+        return self._timed(self.updating(first, data, lanes), first.horizon.total_steps)
+
+    def updating(self, first: Member, data: Data, lanes: int) -> Callable[[], None]:
+        """What makes an update of so many lanes of this job, in an array of its own."""
         array = Array(first, data, self._device, self._dtype or torch.float32)
         rows = plant([replace(first, tally=Tally()) for _ in range(lanes)], {}, share=False)
         array.arrange([], [(row, array.fresh(row.some)) for row in rows])
@@ -105,7 +116,7 @@ class Probe:
             for row in rows:
                 row.leave([])
 
-        return self._timed(update, first.horizon.total_steps)
+        return update
 
     def _timed(self, update: Callable[[], object], most: int) -> float:
         """Seconds of the fastest update; somebody else's load only ever makes one slower."""

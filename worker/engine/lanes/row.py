@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from schedules.trajectories import Node, Tree, grow
 from worker.engine import depth, divergence, dropout, optimizers
+from worker.engine.augment import augment
 from worker.engine.averaging_plan import Taking, taking
 from worker.engine.job import Job
 from worker.engine.lanes import rules
@@ -240,6 +241,8 @@ def plant(members: Sequence[Member], begins: Mapping[Member, Beginning], *, shar
 def prepare(job: Job, data: Data, convert: Callable[[nn.Module], tuple[Stack, Weights]]) -> Member:
     """A job before its first update, with the weights that solo draws. Raises UnsuitedError, or what solo would."""
     plan = make_plan(job, len(data.train))
+    if (treated := augment(job, data.train.inputs, plan)) is not None and treated.sizes is not None:
+        raise UnsuitedError("its images grow as it trains, and lanes of one array read images of one size")
     moments = rules.momenta(job.optimizer, plan)
     if job.optimizer.name in {"sgd", "rmsprop"} and moments.any() and not moments.all():
         raise UnsuitedError("the momentum passes through 0, where torch.optim holds its buffer still")

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from worker.engine import memory
 from worker.engine.engine import Steering
 from worker.engine.errors import describe
 from worker.engine.events import Checkpointed, Dropped, Event, Failed, Started
 from worker.engine.lanes.array import Array, Column
 from worker.engine.lanes.looks import Looks
+from worker.engine.lanes.rescue import Before
 from worker.engine.lanes.row import Beginning, Member, Row, plant
 from worker.engine.lanes.snapshots import resumed, snapshot
 from worker.engine.lanes.trunks import Nursery, Trunks, replay
@@ -37,9 +39,13 @@ class Shift:
         self, array: Array, data: Data, steering: Steering, *, lanes: int, trunks: Trunks | None = None
     ) -> None:
         self._nursery = None if trunks is None else Nursery(trunks, array, data)
-        self.array, self._data, self._steering, self.lanes = array, data, steering, lanes
+        self.array, self._data, self._steering = array, data, steering
+        # Fewer than given when memory has run out.
+        self.lanes = lanes
         self._waiting: list[Waiting] = []
         self.row_steps = 0
+        # With so many rows a round went well.
+        self._proven = 0
         # Who goes on in a lane, and whose lane that has been.
         self._staying: list[tuple[Row, Row]] = []
 
@@ -88,13 +94,43 @@ class Shift:
         for row, _ in seated:
             yield from _begun(row)
         seated = [one for one in seated if one.row.members]
+        rows, before, short = [row for row, _ in (*self._staying, *seated)], None, False
         try:
+            before = self._before(rows)
             events = self._round(seated)
+            self._proven = max(self._proven, len(rows))
         except Exception as error:  # all rows share the computation that raised, and the engine goes on
-            logger.info("an array of %d lanes raised", len(self.array.rows), exc_info=True)
-            events = _failed([*(row for row, _ in self._staying), *(row for row, _ in seated)], error)
-            self.array.rows, self._staying = [], []
+            short = before is not None and len(rows) > 1 and memory.is_short(error)
+            if not short:
+                logger.info("an array of %d lanes raised", len(rows), exc_info=True)
+                events = _failed(rows, error)
+                self.array.empty()
+                self._staying = []
+        # Here and not above: the error holds on to all that the computation has allocated.
+        if short and before is not None:
+            events = self._back_off(before, seated)
         yield from events
+
+    def _before(self, rows: list[Row]) -> Before | None:
+        """What is needed to do without the coming round.
+
+        On a CPU, updates that could be allocated once can be again, and a copy would cost a small model 2 % of its
+        time; an evaluation costs more than that.
+        """
+        updates = len(rows) <= self._proven and not any(row.some.horizon.validates(row.stop) for row in rows)
+        return None if updates and self.array.device.type == "cpu" else Before(self.array, rows)
+
+    def _back_off(self, before: Before, seated: list[Waiting]) -> list[Event]:
+        """All rows wait as they were before the round, for half as many lanes."""
+        before.put_back()
+        self.array.empty()
+        memory.release(self.array.device)
+        for row, state in [*(Waiting(*pair) for pair in self._staying), *seated]:
+            self._waiting.append(Waiting(row, before.column(state) if isinstance(state, Row) else state))
+        self.lanes = (len(self._staying) + len(seated)) // 2
+        self._staying = []
+        logger.warning("out of memory: %s goes on in %d lanes", self.array.job.task.key, self.lanes)
+        return []
 
     def _seat(self) -> list[Waiting]:
         """Those that get a lane; branches among the others are parked."""
