@@ -34,11 +34,15 @@ class WorkerInfo(Message):
 
 
 class ClaimRequest(Message):
-    """Ask for up to `max_trials` trials that can be trained together; `token` becomes the token of their leases."""
+    """Ask for up to `max_trials` trials that can be trained together; `token` becomes the token of their leases.
+
+    Where there is none, the answer may take `wait_s` seconds, and comes as soon as there is one.
+    """
 
     worker: WorkerInfo
     token: Token
     max_trials: Annotated[int, Field(ge=1, le=1_024)] = 1
+    wait_s: Annotated[float, Field(ge=0, le=30)] = 0.0
 
 
 class LeaseRef(Message):

@@ -28,6 +28,8 @@ from worker.tasks import Registry
 logger = logging.getLogger(__name__)
 
 NAP_S = 0.05
+WAIT_S = 2.0
+"""How long a claim waits for a trial: longer would make a worker slow to leave, and a new trial ends it at once."""
 PARTING_S = 5.0
 """How long a worker that was told to stop at once, or whose grace is over, still tries to give back its trials."""
 
@@ -115,7 +117,7 @@ class Agent:
             idle_since: float | None = None
             while not self._done():
                 token = secrets.token_urlsafe(32)
-                reply = self._claimed(token)
+                reply = self._claimed(token, self._patience(idle_since))
                 if reply is not None and reply.leases:
                     idle_since = None
                     self._work(reply.leases, token, pulse, outbox)
@@ -128,11 +130,19 @@ class Agent:
         limit = self._settings.max_trials
         return self._draining or (limit is not None and self.trials >= limit)
 
-    def _claimed(self, token: str) -> ClaimReply | None:
+    def _patience(self, idle_since: float | None) -> float:
+        """How long the next claim may wait for a trial."""
+        limit = self._settings.exit_when_idle_s
+        if limit is None:
+            return WAIT_S
+        idle_s = 0.0 if idle_since is None else time.monotonic() - idle_since
+        return min(WAIT_S, max(0.0, limit - idle_s))
+
+    def _claimed(self, token: str, wait_s: float) -> ClaimReply | None:
         """Ask, with the same token until an answer comes: had one been lost, it comes again. None once draining."""
         limit = self._settings.max_trials
         count = self._engine.capacity if limit is None else min(self._engine.capacity, limit - self.trials)
-        request = ClaimRequest(worker=self._worker, token=token, max_trials=count)
+        request = ClaimRequest(worker=self._worker, token=token, max_trials=count, wait_s=wait_s)
         away = False
         for delay in delays():
             if self._draining:
