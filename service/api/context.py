@@ -24,9 +24,10 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Readers:
-    """How many of them wait for a change."""
+    """How many of them wait for a change, and what the last look at each study found, for all who wait for it."""
 
     waiting: int = 0
+    looks: dict[int, tuple[float, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
