@@ -156,7 +156,7 @@ def _slots(session: Session, study: Study, live: timedelta) -> int:
 
 
 BREATH_S = 0.02
-"""Between two rounds: claims that follow each other closely are looked after together."""
+"""Between two rounds, or as long as the round took: proposing leaves half of the interpreter to the claims."""
 STALLED_S = 120.0
 """A planner that has not come round for so long is stuck: its longest step, a proposal, takes seconds."""
 
@@ -208,6 +208,7 @@ class Planner:
         while not self._stop.is_set():
             self._came_round = time.monotonic()
             self._wake.wait(self._beat)
+            idle = time.monotonic() - self._came_round
             self._wake.clear()
             if time.monotonic() >= self._next_sweep:
                 self._next_sweep = time.monotonic() + self._settings.sweep_s
@@ -215,7 +216,7 @@ class Planner:
             for study_id in self._guarded(self._due) or ():
                 if self._guarded(partial(top_up, self._database, study_id, live=self._live)):
                     self._bell.ring()
-            self._stop.wait(BREATH_S)
+            self._stop.wait(max(BREATH_S, time.monotonic() - self._came_round - idle))
 
     def _guarded(self, step: Callable[[], Result]) -> Result | None:
         """The thread outlives a database that is away for a while, and one study's trouble is not another's."""
