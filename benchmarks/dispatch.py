@@ -1,14 +1,16 @@
 """How fast the service hands out trials and takes reports, over HTTP, durable, beside Optuna's storages.
 
 Rates are requests answered after the commit (SQLite synchronous=FULL, or a PostgreSQL that syncs). The load generator
-is one process on raw sockets, the service another. The queue is filled beforehand. Beside each rate stands the
-service's own processor time per request.
+is one process on raw sockets, the service another; what share of a core it took is told. The queue is filled
+beforehand. Beside each rate stands the service's own processor time per request.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -18,6 +20,8 @@ from benchmarks.rig import optuna_peer
 from benchmarks.rig.load import Outcome, Script, ask, drive
 from benchmarks.rig.serving import KINDS, Service, database, opened
 from benchmarks.rig.work import Hand, beats, fill, finish, grid, reference, reports, tpe
+from service.search import strategy_for
+from service.search.strategy import Observation
 
 CONNECTIONS = (1, 4, 16, 64)
 ARRAY = 64
@@ -26,10 +30,12 @@ ROWS = 100
 
 def timed(service: Service, label: str, scripts: Sequence[Script], seconds: float) -> Outcome:
     """Drive, and print what came of it."""
-    before = service.cpu_s()
+    before, own = service.cpu_s(), time.process_time()
     outcome = drive(service.address, scripts, seconds=seconds)
     spent = 1e6 * (service.cpu_s() - before) / max(1, len(outcome.latencies))
+    ours = 100 * (time.process_time() - own) / outcome.seconds
     shown = f"p50 {outcome.quantile(0.5):7.2f}  p99 {outcome.quantile(0.99):7.2f} ms   {spent:6.0f} us of processor"
+    shown += f"   (load generator: {ours:.0f} % of a core)"
     print(f"  {label:<34} {outcome.rate:8.0f} /s   {shown}", flush=True)
     return outcome
 
@@ -96,6 +102,22 @@ def latency(kind: str, finished: int, hands: int, seconds: float) -> Figure:
     return Figure(f"{kind}: claim p99 at {finished} TPE trials, ms", claims.quantile(0.99), "<= 50", note)
 
 
+def proposing(finished: int, budget_ms: float, rounds: int = 7) -> Figure:
+    """Processor time of one proposal of TPE over a conditional space, its history given; the median."""
+    strategy, rng = strategy_for(tpe(100_000)), random.Random(0)
+    points = [point for number in range(finished) if (point := strategy.fallback(number)) is not None]
+    history = [
+        Observation(number=one.number, family=one.family, params=one.params, loss=rng.random(), over=True)
+        for one in points
+    ]
+    taken = []
+    for number in range(finished, finished + rounds):
+        begun = time.process_time()
+        strategy.propose(history, number, 1)
+        taken.append(1e3 * (time.process_time() - begun))
+    return Figure(f"a proposal after {finished:,} trials, ms", sorted(taken)[rounds // 2], f"<= {budget_ms:g}")
+
+
 def against_optuna(kind: str, seconds: float) -> list[Figure]:
     """Whole trials per second: claim, report, complete against ask, report, tell; each at its best concurrency."""
     with database(kind) as url:
@@ -127,14 +149,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short windows, 1 and 16 connections")
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead of SQLite")
-    parser.add_argument("--only", choices=("protocol", "latency", "optuna"), help="one part")
+    parser.add_argument("--only", choices=("protocol", "latency", "proposing", "optuna"), help="one part")
     given = parser.parse_args()
     kind = KINDS[given.postgres]
     seconds, connections = (1.5, (1, 16)) if given.quick else (5.0, CONNECTIONS)
     finished = (10, 1_000) if given.quick else (10, 1_000, 10_000)
+    asked = (5_000,) if given.quick else (5_000, 50_000)
     parts = {
         "protocol": lambda: protocol(kind, seconds, connections),
         "latency": lambda: [latency(kind, count, 32, 2 * seconds) for count in finished],
+        "proposing": lambda: [proposing(count, count / 1_000) for count in asked],
         "optuna": lambda: against_optuna(kind, seconds),
     }
     chosen = [given.only] if given.only else list(parts)

@@ -53,6 +53,16 @@ class Transport:
         given = {name: value for name, value in query.items() if value is not None}
         return self._answer(self._send(self._client.build_request("GET", path, params=given)), answer)
 
+    def news(
+        self, path: str, answer: type[Answer], known: str | None, *, wait_s: float
+    ) -> tuple[Answer | None, str | None]:
+        """GET `path` and its ETag; None while it is what the ETag `known` names, for which the answer waits so long."""
+        headers = {} if known is None else {"if-none-match": known}
+        response = self._send(self._client.build_request("GET", path, params={"wait": wait_s}, headers=headers))
+        if response.status_code == HTTPStatus.NOT_MODIFIED:
+            return None, known
+        return self._answer(response, answer), response.headers.get("etag")
+
     def post(
         self,
         path: str,
@@ -113,7 +123,7 @@ class Transport:
             response = self._client.send(request, stream=stream)
             if stream and not response.is_success:
                 response.read()
-        if not response.is_success:
+        if not response.is_success and response.status_code != HTTPStatus.NOT_MODIFIED:
             raise self._failure(response)
         return response
 

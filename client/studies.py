@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,9 @@ from contract.pages import ChangesPage, Health, Page, Preview, WorkerView
 from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus, TrialView
 
+POLL_S = 0.5
+WAIT_S = 5.0
+"""How long one look at a study waits for a change; less than the time an answer may take."""
 CREATE_PAUSES_S = (0.2, 0.4, 0.8)
 """Before a creation whose answer was lost is sent again; each with as much again at random."""
 
@@ -30,6 +34,7 @@ class StudyClient:
         self, url: str = DEFAULT_URL, *, timeout_s: float = 10.0, transport: httpx2.BaseTransport | None = None
     ) -> None:
         self._http = Transport(url, timeout_s=timeout_s, transport=transport)
+        self._timeout_s = timeout_s
 
     @property
     def url(self) -> str:
@@ -141,51 +146,30 @@ class StudyClient:
         self,
         study_id: int,
         *,
-        poll_s: float = 1.0,
+        poll_s: float = POLL_S,
         timeout_s: float | None = None,
         patience_s: float = 600.0,
         away: Callable[[ServiceUnavailable], None] | None = None,
     ) -> Iterator[StudyView]:
-        """Yield the study every `poll_s` seconds; the last one yielded has ended.
+        """Yield the study when it has changed, looks being `poll_s` seconds apart; the last one yielded has ended.
 
         The first read must succeed, so that a wrong address shows at once. Later on a service that is away is asked
         again (`away` is told each time) and given up after `patience_s` seconds of silence. Raises WaitTimeout when
         the study still runs after `timeout_s` seconds.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        view = self.get(study_id)
-        yield view
-        while view.status in {"running", "paused"}:
-            view = self._next(study_id, poll_s=poll_s, deadline=deadline, patience_s=patience_s, away=away)
+        path = f"{API}/studies/{study_id}"
+        view, tag = self._http.news(path, StudyView, None, wait_s=0.0)
+        while view is not None:
             yield view
-
-    def _next(
-        self,
-        study_id: int,
-        *,
-        poll_s: float,
-        deadline: float | None,
-        patience_s: float,
-        away: Callable[[ServiceUnavailable], None] | None,
-    ) -> StudyView:
-        """The study `poll_s` seconds from now, or as soon as the service is back; `deadline` is monotonic time."""
-        begun, pause_s = time.monotonic(), poll_s
-        while True:
-            left_s = float("inf") if deadline is None else deadline - time.monotonic()
-            if left_s <= 0:
-                raise WaitTimeout(f"study {study_id} is still running, and the time to wait for it is up")
-            time.sleep(min(pause_s, left_s))
-            try:
-                return self.get(study_id)
-            except ServiceUnavailable as error:
-                if time.monotonic() - begun > patience_s:
-                    raise
-                if away is not None:
-                    away(error)
-                pause_s = max(poll_s, min(error.retry_after or 0.0, 30.0))
+            if view.status not in {"running", "paused"}:
+                return
+            look = partial(self._http.news, path, StudyView, wait_s=min(WAIT_S, self._timeout_s / 2))
+            view, tag = _next(look, tag, poll_s=poll_s, deadline=deadline, patience_s=patience_s, away=away)
+        raise WaitTimeout(f"study {study_id} is still running, and the time to wait for it is up")
 
     def wait(
-        self, study_id: int, *, timeout_s: float | None = None, poll_s: float = 1.0, patience_s: float = 600.0
+        self, study_id: int, *, timeout_s: float | None = None, poll_s: float = POLL_S, patience_s: float = 600.0
     ) -> StudyView:
         """The study once it has ended; the same rules as `follow`."""
         *_, last = self.follow(study_id, poll_s=poll_s, timeout_s=timeout_s, patience_s=patience_s)
@@ -200,3 +184,33 @@ class StudyClient:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _next(
+    look: Callable[[str | None], tuple[StudyView | None, str | None]],
+    tag: str | None,
+    *,
+    poll_s: float,
+    deadline: float | None,
+    patience_s: float,
+    away: Callable[[ServiceUnavailable], None] | None,
+) -> tuple[StudyView | None, str | None]:
+    """The study once it has changed, the service being away or not; None when it has not by monotonic `deadline`."""
+    heard, pause_s = time.monotonic(), poll_s
+    while True:
+        left_s = float("inf") if deadline is None else deadline - time.monotonic()
+        if left_s <= 0:
+            return None, tag
+        time.sleep(min(pause_s, left_s))
+        try:
+            view, tag = look(tag)
+        except ServiceUnavailable as error:
+            if time.monotonic() - heard > patience_s:
+                raise
+            if away is not None:
+                away(error)
+            pause_s = max(poll_s, min(error.retry_after or 0.0, 30.0))
+        else:
+            if view is not None:
+                return view, tag
+            heard, pause_s = time.monotonic(), poll_s

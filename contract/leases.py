@@ -37,13 +37,15 @@ class ClaimRequest(Message):
     """Ask for up to `max_trials` trials that can be trained together; `token` becomes the token of their leases.
 
     `beside` is a trial that the worker is training: it gets what can be trained together with that one, if this is what
-    it would get next, and leaves to each idle worker as many.
+    it would get next, and leaves to each idle worker as many. Where there is none, the answer may take `wait_s`
+    seconds, and comes as soon as there is one.
     """
 
     worker: WorkerInfo
     token: Token
     max_trials: Annotated[int, Field(ge=1, le=1_024)] = 1
     beside: Annotated[int, Field(ge=1, lt=2**63)] | None = None
+    wait_s: Annotated[float, Field(ge=0, le=30)] = 0.0
 
 
 class LeaseRef(Message):

@@ -14,9 +14,10 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from service import migrate, problems
 from service.access import gate, tokens
 from service.access.gatekeeper import Gatekeeper
-from service.api import access, artifacts, health, leases, schedules, studies, trials, webhooks
+from service.api import access, artifacts, direct, health, leases, schedules, studies, trials, webhooks
 from service.api.context import Context
 from service.artifact_store import ArtifactStore, open_store
+from service.bell import Bell
 from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.etag import ETagMiddleware
@@ -25,6 +26,7 @@ from service.keeper import Keeper
 from service.observing import Observing, latency_histogram
 from service.openapi import ERRORS, Application
 from service.planner import Planner
+from service.serving import LEAVING
 from service.settings import Settings
 from service.version import VERSION
 from service.webhooks.courier import Courier
@@ -77,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(ServerErrorMiddleware, handler=problems.failed)
     app.add_middleware(Observing, latency=app.state.latency)
     gate.check(app)
+    direct.install(app, leases.router, PREFIX)
     return app
 
 
@@ -105,19 +108,22 @@ def _opened(settings: Settings) -> Database:
 
 def _lifespan(
     database: Database, settings: Settings, store: ArtifactStore
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Callable[[], None]]]]:
     @asynccontextmanager
-    async def _run(app: FastAPI) -> AsyncIterator[None]:
-        planner, writer = Planner(database, settings), Writer(database)
+    async def _run(app: FastAPI) -> AsyncIterator[dict[str, Callable[[], None]]]:
+        bell, writer = Bell(), Writer(database)
+        planner = Planner(database, settings, bell)
         keeper = Keeper(database, settings, store)
         courier = Courier(database, Sender()) if settings.webhooks else None
-        app.state.context = Context(database, writer, planner, settings, store)
+        app.state.context = Context(database, writer, planner, settings, store, bell)
+        bell.start()
         await run_in_threadpool(planner.start)
         writer.start()
         keeper.start()
         if courier is not None:
             courier.start()
-        yield
+        yield {LEAVING: bell.close}
+        bell.close()
         if courier is not None:
             await run_in_threadpool(courier.close)
         await run_in_threadpool(keeper.close)

@@ -21,7 +21,7 @@ from service.artifact_store import ArtifactStore
 from service.database import Database
 from service.errors import InvalidRequest, LeaseLost, NotFound, QuotaExceeded, TooLarge
 from service.models import Artifact, Trial
-from service.moves import holds, renew
+from service.moves import HELD, fence, renew
 from service.settings import Settings
 
 ORPHANED_AFTER = timedelta(minutes=30)
@@ -64,7 +64,7 @@ class Upload:
 
 def check_lease(session: Session, ref: LeaseRef) -> int:
     """The study of the trial, or `LeaseLost`."""
-    study_id = session.scalar(select(Trial.study_id).where(holds(ref)))
+    study_id = session.scalar(select(Trial.study_id).where(HELD), fence(ref))
     if study_id is None:
         raise LeaseLost([(ref.trial_id, ref.attempt)])
     return study_id

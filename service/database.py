@@ -12,7 +12,7 @@ from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteOperationalError
 from typing import Any, Self, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, RootTransaction, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -44,8 +44,6 @@ Job: TypeAlias = Callable[[Session, datetime], Result]
 """What a request does inside a transaction, given the time."""
 
 
-RESTRICTED = "restricted"
-"""In a session's `info`: some rows do not exist for it, so statements past the ORM must not name rows by their ids."""
 Criteria: TypeAlias = tuple[LoaderCriteriaOption, ...]
 
 
@@ -62,9 +60,15 @@ def restrict(session: Session, criteria: Criteria) -> Session:
             state.statement = state.statement.options(*criteria)
 
     if criteria:
-        session.info[RESTRICTED] = True
+        session.info["criteria"] = criteria
         event.listen(session, "do_orm_execute", _restricted)
     return session
+
+
+def criteria_of(session: Session) -> Criteria:
+    """What the session was restricted to; statements past the ORM must see to it themselves (`service.prepared`)."""
+    found: Criteria = session.info.get("criteria", ())
+    return found
 
 
 class Database:
@@ -105,18 +109,31 @@ class Database:
             yield session
             session.commit()
 
-    def write_together(self, jobs: Sequence[tuple[Job[Result], Criteria]]) -> list[Result | Exception]:
-        """Run each job behind a savepoint of its own and commit them all at once; what each returned or raised.
+    def write_together(self, jobs: Sequence[tuple[Job[Result], Criteria]]) -> Sequence[Result | Exception]:
+        """Run the jobs one after the other and commit them all at once; what each returned or raised.
 
-        A job sees what its criteria let it see. One that raises leaves nothing behind, and no other is touched by it.
+        A job sees what its criteria let it see. One that raises leaves nothing behind, and no other is touched by it:
+        then all are undone and run again, each behind a savepoint of its own, for which few groups have to pay.
         """
         with _translated(), self._turn, self.writer.connect() as connection:
-            with Session(connection) as session:
-                now = self.now(session)
-            self._begin(connection)
-            outcomes = [_alone(connection, job, criteria, now) for job, criteria in jobs]
-            connection.commit()
+            outcomes: Sequence[Result | Exception]
+            transaction, now = self._begun(connection)
+            try:
+                outcomes = [_plainly(connection, job, criteria, now) for job, criteria in jobs]
+            except Exception:  # noqa: BLE001 - whose fault it was is found out behind the savepoints
+                transaction.rollback()
+                transaction, now = self._begun(connection)
+                outcomes = [_alone(connection, job, criteria, now) for job, criteria in jobs]
+            transaction.commit()
         return outcomes
+
+    def _begun(self, connection: Connection) -> tuple[RootTransaction, datetime]:
+        """A transaction of this connection's own, which no session ends, and its time."""
+        with Session(connection) as session:
+            now = self.now(session)
+        transaction = connection.begin()
+        self._begin(connection)
+        return transaction, now
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -190,6 +207,13 @@ def _passing(error: OperationalError) -> str | None:
     if not isinstance(error.orig, SqliteOperationalError):
         return "the database server is away, or refuses connections"
     return next((why for sign, why in _SQLITE_TROUBLE.items() if sign in str(error.orig)), None)
+
+
+def _plainly(connection: Connection, job: Job[Result], criteria: Criteria, now: datetime) -> Result:
+    with Session(connection, join_transaction_mode="rollback_only", expire_on_commit=False) as session:
+        result = job(restrict(session, criteria), now)
+        session.flush()
+        return result
 
 
 def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: datetime) -> Result | Exception:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from sqlalchemy import Text, bindparam, cast, select
+from sqlalchemy import Text, cast, select
 from sqlalchemy.orm import Session
 
 from contract.studies import CreateStudy
 from service.models import Study
+from service.prepared import Prepared, among
 
-_TEXTS = select(Study.id, cast(Study.definition, Text)).where(Study.id.in_(bindparam("ids", expanding=True)))
+_TEXTS = Prepared(select(Study.id, cast(Study.definition, Text).label("text")).where(among(Study.id, "p_ids")))
 
 
 @lru_cache(maxsize=1_024)
@@ -22,5 +23,4 @@ def parsed(text: str) -> CreateStudy:
 
 def definitions(session: Session, study_ids: Iterable[int]) -> dict[int, CreateStudy]:
     """The definitions of these studies by their ids."""
-    rows = session.connection().execute(_TEXTS, {"ids": sorted(set(study_ids))})
-    return {study_id: parsed(text) for study_id, text in rows}
+    return {row.id: parsed(row.text) for row in _TEXTS.rows(session, {"p_ids": sorted(set(study_ids))})}

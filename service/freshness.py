@@ -31,26 +31,47 @@ async def _fresh(study_id: Id, ctx: Ctx, request: Request, response: Response, w
     known = {item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")}
     until = time.monotonic() + wait
     asked = repr(sorted(item for item in parse_qsl(request.url.query) if item[0] != "wait")) + request.url.path
-    while (tag := await run_in_threadpool(_tag, ctx, study_id, asked)) in known:
+    seen = await run_in_threadpool(_look, ctx, study_id)
+    tag = _tag(asked, seen)
+    while tag in known:
         left = until - time.monotonic()
-        if left <= 0 or ctx.readers.waiting >= WAITING or await request.is_disconnected():
+        if left <= 0 or ctx.bell.closed or ctx.readers.waiting >= WAITING or await request.is_disconnected():
             raise NotModified(tag)
         ctx.readers.waiting += 1
         try:
             await asyncio.sleep(min(LOOK_S, left))
         finally:
             ctx.readers.waiting -= 1
+        seen = await _shared_look(ctx, study_id, seen)
+        tag = _tag(asked, seen)
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "no-cache"
 
 
-def _tag(ctx: Context, study_id: int, asked: str) -> str:
-    """The study's version and a hash of all that shows: why it waits for a worker is told by no row of its own."""
+async def _shared_look(ctx: Context, study_id: int, seen: str) -> str:
+    """One look serves all who wait for a study: each has `seen` by itself, when it came, that it may."""
+    looks, now = ctx.readers.looks, time.monotonic()
+    at, found = looks.get(study_id, (float("-inf"), seen))
+    if now - at < LOOK_S:
+        return found
+    if len(looks) > WAITING:
+        looks.clear()
+    looks[study_id] = now, seen  # nobody else looks meanwhile
+    looks[study_id] = now, await run_in_threadpool(_look, ctx, study_id)
+    return looks[study_id][1]
+
+
+def _look(ctx: Context, study_id: int) -> str:
+    """The study's version, and all that shows: why it waits for a worker is told by no row of its own."""
     with ctx.database.read() as session:
         study = studies.get(session, study_id)
-        state = studies.state(session, study)
         waits = studies.waiting(session, study, now=ctx.database.now(session), live=ctx.live)
-    return f'"{study.version}.{sha256(f"{VERSION} {asked} {state} {waits}".encode()).hexdigest()[:32]}"'
+        return f"{study.version}.{studies.state(session, study)} {waits}"
+
+
+def _tag(asked: str, found: str) -> str:
+    version, _, rest = found.partition(".")
+    return f'"{version}.{sha256(f"{VERSION} {asked} {rest}".encode()).hexdigest()[:32]}"'
 
 
 FRESH = Depends(_fresh)

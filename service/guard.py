@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -59,6 +60,7 @@ class Guard:
         return None
 
 
+@lru_cache(maxsize=1_024)
 def _name(address: str) -> str | None:
     try:
         return urlsplit(address).hostname

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Text, bindparam, cast, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT, ArtifactView
@@ -19,68 +18,96 @@ from contract.trials import TrialSpec
 from service import artifacts
 from service.definitions import definitions
 from service.errors import InvalidRequest
-from service.models import Artifact, Trial, Worker
-from service.moves import ATTEMPTS, SPEC, TRIALS, hashed, waiting
+from service.models import Artifact, Attempt, Trial, Worker
+from service.moves import SPEC, WAITS, has, hashed
+from service.prepared import Prepared, among, each
+from service.roster import OFFERED, offering
 
-_CLAIMED_BY = (
-    select(ATTEMPTS.c.trial_id, ATTEMPTS.c.worker_id, TRIALS.c.task_key)
-    .join(TRIALS)
-    .where(ATTEMPTS.c.token_hash == bindparam("p_token"))
+_CLAIMED_BY = Prepared(
+    select(Attempt.trial_id, Attempt.worker_id, Trial.task_key)
+    .join(Trial)
+    .where(Attempt.token_hash == bindparam("p_token"))
 )
-_HELD = (
+_HELD = Prepared(
     select(*SPEC)
-    .where(
-        TRIALS.c.id.in_(bindparam("p_trials", expanding=True)),
-        TRIALS.c.status == "leased",
-        TRIALS.c.token_hash == bindparam("p_token"),
-    )
-    .order_by(TRIALS.c.id)
+    .where(among(Trial.id, "p_trials"), has("leased"), Trial.token_hash == bindparam("p_token"))
+    .order_by(Trial.id)
 )
 
 
-def claimed_before(session: Session, request: ClaimRequest) -> list[Row[Any]] | None:
+def _oldest() -> Select[int, str, str]:
+    """One step into the index for each task: of all that wait it reads as many rows as there are tasks."""
+    task, passed = each("p_tasks", Trial.task_key.type), each("p_passed", Trial.fusion_key.type)
+    first = select(Trial.id).where(WAITS, Trial.task_key == task, Trial.fusion_key.not_in(select(passed)))
+    first = first.order_by(Trial.id).limit(1).correlate(task.table)
+    heads = select(first.scalar_subquery().label("id")).select_from(task.table).subquery()
+    oldest = select(func.min(heads.c.id)).scalar_subquery()
+    return select(Trial.id, Trial.fusion_key, Trial.task_key).where(Trial.id == oldest)
+
+
+_OLDEST = Prepared(_oldest())
+_WAITING = Prepared(
+    select(func.count().label("count")).select_from(
+        select(Trial.id)
+        .where(has("queued"), Trial.fusion_key == bindparam("p_fusion_key"))
+        .limit(bindparam("p_most"))
+        .subquery()
+    )
+)
+_FUSION_KEY = Prepared(select(Trial.fusion_key).where(Trial.id == bindparam("p_trial")))
+_OTHERS = Prepared(
+    select(func.count().label("count")).where(
+        Worker.id != bindparam("p_worker"),
+        Worker.last_seen_at > bindparam("p_since", type_=Worker.last_seen_at.type),
+        OFFERED,
+        Worker.id.not_in(select(Trial.worker_id).where(has("leased"), Trial.worker_id.is_not(None))),
+    )
+)
+
+
+def claimed_before(session: Session, request: ClaimRequest) -> list[Any] | None:
     """The trials this very claim has leased before and still holds; None when its token is new.
 
     A token stands for one claim, for good: what it leased may have ended since, and it leases nothing else.
     """
     given = {"p_token": hashed(request.token)}
-    before = session.connection().execute(_CLAIMED_BY, given).all()
+    before = _CLAIMED_BY.rows(session, given)
     if not before:
         return None
     own = {(row.worker_id, row.task_key in request.worker.tasks) for row in before} == {(request.worker.id, True)}
     if not own or len(before) > request.max_trials:
         broken = FieldError(field="token", rule="must be a fresh one for another claim", value=None)
         raise InvalidRequest(f"token: {broken.rule}; this one has claimed {len(before)} trials before", [broken])
-    return list(session.connection().execute(_HELD, given | {"p_trials": [row.trial_id for row in before]}))
+    return _HELD.rows(session, given | {"p_trials": [row.trial_id for row in before]})
 
 
-def share(session: Session, request: ClaimRequest, *, since: datetime) -> int:
+def oldest(session: Session, tasks: Sequence[str], passed: Sequence[str]) -> Any:
+    """The trial that has waited longest of all with these tasks, those of some fusion keys passed over; or None."""
+    return _OLDEST.first(session, {"p_tasks": tasks, "p_passed": passed})
+
+
+def share(session: Session, request: ClaimRequest, head: Any, *, since: datetime) -> int:
     """How many trials a claim may take at most: an equal part of those that wait, the others being for idle workers.
 
-    As many as that: trials in different hands share no steps. A worker heard of after `since` is alive. One that asks
-    `beside` a trial has work: it gets none of another kind, and of what cannot be divided the others get more.
+    As many as that: trials in different hands share no steps. A worker heard of after `since` is alive. `head` is the
+    oldest trial, which it takes first. One that asks `beside` a trial has work: it gets none of another kind, and of
+    what cannot be divided the others get more.
     """
     if request.max_trials == 1 and request.beside is None:
         return 1
-    oldest = select(Trial.fusion_key, Trial.task_key).where(waiting(), Trial.task_key.in_(request.worker.tasks))
-    head = session.execute(oldest.order_by(Trial.id).limit(1)).first()
     if request.beside is not None:
-        own = session.scalar(select(Trial.fusion_key).where(Trial.id == request.beside))
-        if head is None or head.fusion_key != own:
+        own = _FUSION_KEY.first(session, {"p_trial": request.beside})
+        if own is None or own.fusion_key != head.fusion_key:
             return 0
-    elif head is None:
-        return 1
-    offered = cast(Worker.tasks, Text).contains(json.dumps(head.task_key), autoescape=True)
-    busy = select(Trial.worker_id).where(Trial.status == "leased", Trial.worker_id.is_not(None))
-    others = (Worker.id != request.worker.id, Worker.last_seen_at > since, offered, Worker.id.not_in(busy))
-    workers = 1 + (session.scalar(select(func.count()).where(*others)) or 0)
-    enough = select(Trial.id).where(waiting(), Trial.fusion_key == head.fusion_key).limit(request.max_trials * workers)
-    count = session.scalar(select(func.count()).select_from(enough.subquery())) or 0
-    part = count // workers if request.beside is not None else max(1, -(-count // workers))
+    given = {"p_worker": request.worker.id, "p_since": since, "p_offered": offering(head.task_key)}
+    workers: int = 1 + _OTHERS.first(session, given).count
+    most = request.max_trials * workers
+    waiting: int = _WAITING.first(session, {"p_fusion_key": head.fusion_key, "p_most": most}).count
+    part = max(1, -(-waiting // workers)) if request.beside is None else waiting // workers
     return min(request.max_trials, part)
 
 
-def leases_of(session: Session, rows: Sequence[Row[Any]], ttl_s: float) -> list[Lease]:
+def leases_of(session: Session, rows: Sequence[Any], ttl_s: float) -> list[Lease]:
     """Each with the checkpoint of the trial, which only a later attempt can have found there."""
     if not rows:
         return []
@@ -104,7 +131,7 @@ def _checkpoints(session: Session, trial_ids: Sequence[int]) -> dict[int, Artifa
     return {row.trial_id: artifacts.view(row) for row in session.scalars(found)}
 
 
-def _spec(row: Row[Any], study: CreateStudy) -> TrialSpec:
+def _spec(row: Any, study: CreateStudy) -> TrialSpec:
     # Not validated: it was when stored. Building the schedule only to take it apart again was nine tenths of a claim.
     return TrialSpec.model_construct(
         id=row.id,

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
-    Row,
     Select,
-    Update,
     and_,
     bindparam,
     case,
     func,
     insert,
+    literal,
+    null,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT
 from contract.leases import LeaseRef, TrialReport
-from contract.trials import AttemptOutcome
-from service.database import RESTRICTED
+from contract.trials import AttemptOutcome, TrialStatus
 from service.lifecycle import LIVE, TRANSITIONS, Move
 from service.models import Artifact, Attempt, Study, Trial, table
+from service.prepared import Prepared, among
 from service.ticks import tick
-
-TRIALS, ATTEMPTS, STUDIES = (table(model) for model in (Trial, Attempt, Study))
 
 OUTCOMES: dict[Move, AttemptOutcome] = {
     "complete": "complete",
@@ -61,63 +59,98 @@ def hashed(token: str) -> str:
     return sha256(token.encode()).hexdigest()
 
 
-def holds(*leases: LeaseRef) -> ColumnElement[bool]:
-    """The fence: the rows whose current lease is one of these."""
-    keys = [(lease.trial_id, lease.attempt, hashed(lease.token)) for lease in leases]
-    return and_(
-        Trial.id.in_({lease.trial_id for lease in leases}),
-        Trial.status == "leased",
-        tuple_(Trial.id, Trial.attempt, Trial.token_hash).in_(keys),
-    )
+def has(status: TrialStatus) -> ColumnElement[bool]:
+    """Whether a trial has this status, spelled out: a planner that sees a parameter passes the partial indices by."""
+    return Trial.status == literal(status, literal_execute=True)
+
+
+HELD = and_(
+    Trial.id == bindparam("p_trial"),
+    has("leased"),
+    Trial.attempt == bindparam("p_attempt"),
+    Trial.token_hash == bindparam("p_token"),
+)
+"""The fence: the row whose current lease this is; its parameters are `fence`."""
+OF_STUDY = Trial.study_id == bindparam("p_study")
+EXPIRED = and_(
+    Trial.id == bindparam("p_trial"),
+    Trial.attempt == bindparam("p_attempt"),
+    Trial.lease_expires_at < bindparam("p_now", type_=Trial.lease_expires_at.type),
+)
+_ADDED = frozenset({"device_seconds", "failures", "lost"})
+"""Columns that a move adds to instead of setting them."""
+
+
+def fence(lease: LeaseRef) -> dict[str, Any]:
+    """What `HELD` is told of a lease."""
+    return {"p_trial": lease.trial_id, "p_attempt": lease.attempt, "p_token": hashed(lease.token)}
 
 
 def move(
     session: Session,
     name: Move,
     where: ColumnElement[bool],
+    given: Mapping[str, Any],
     *,
     now: datetime,
     reason: str | None = None,
     **values: Any,  # columns of Trial, of whatever type each is
 ) -> list[Moved]:
-    """Move every trial that `where` picks and that is in the move's from-state; the rows that moved."""
+    """Move every trial that `where` picks, given its parameters, and that is in the move's from-state; which moved."""
     source, target, _ = TRANSITIONS[name]
     if target not in LIVE:
         values |= {"finished_at": now, "reason": reason}
-    statement = (
-        update(Trial)
-        .where(where, Trial.status == source)
-        .values(status=target, worker_id=None, token_hash=None, lease_expires_at=None, **values)
-        .returning(Trial.id, Trial.study_id, Trial.attempt)
-        .execution_options(synchronize_session=False)
-    )
-    moved = [Moved(*row) for row in session.execute(statement)]
+    given = {**given, **{f"v_{column}": value for column, value in values.items()}}
+    moved = [Moved(*row) for row in _moving(name, where, tuple(values)).rows(session, given)]
     if source == "leased" and moved:
-        session.execute(
-            update(Attempt)
-            .where(Attempt.trial_id.in_([row.trial_id for row in moved]), Attempt.outcome == "active")
-            .values(ended_at=now, outcome=OUTCOMES[name], reason=reason)
-            .execution_options(synchronize_session=False)
-        )
+        ended = {"p_now": now, "p_outcome": OUTCOMES[name], "p_reason": reason}
+        _END_ATTEMPT.run(session, *({"p_trial": row.trial_id} | ended for row in moved))
     return moved
 
 
+@lru_cache(maxsize=256)
+def _moving(name: Move, where: ColumnElement[bool], columns: tuple[str, ...]) -> Prepared:
+    given = {column: bindparam(f"v_{column}", type_=getattr(Trial, column).type) for column in columns}
+    values = {column: getattr(Trial, column) + new if column in _ADDED else new for column, new in given.items()}
+    values |= dict.fromkeys(("worker_id", "token_hash", "lease_expires_at"), null())
+    source, target, _ = TRANSITIONS[name]
+    statement = update(Trial).where(where, has(source)).values(status=literal(target, literal_execute=True), **values)
+    return Prepared(statement.returning(Trial.id, Trial.study_id, Trial.attempt))
+
+
+_END_ATTEMPT = Prepared(
+    update(Attempt)
+    .where(Attempt.trial_id == bindparam("p_trial"), Attempt.outcome == literal("active", literal_execute=True))
+    .values(
+        ended_at=bindparam("p_now", type_=Attempt.ended_at.type),
+        outcome=bindparam("p_outcome"),
+        reason=bindparam("p_reason"),
+    )
+)
+
+
 def lease(
-    session: Session, tasks: Sequence[str], count: int, *, worker_id: str, token: str, now: datetime, expires: datetime
-) -> list[Row[Any]]:
-    """Claim, in one statement, the oldest queued trial of these tasks and up to `count - 1` more of its fusion key."""
+    session: Session,
+    fusion_key: str,
+    count: int,
+    *,
+    worker_id: str,
+    token: str,
+    now: datetime,
+    expires: datetime,
+) -> list[Any]:
+    """Claim, in one statement, the `count` oldest queued trials of this fusion key that nobody else is claiming."""
     owner = {"worker_id": worker_id, "token_hash": hashed(token)}
-    given = {"tasks": tasks, "count": count, "now": now, "expires": expires, **owner}
-    found = session.execute(_CLAIM, {f"p_{name}": value for name, value in given.items()})
-    rows = sorted(found.all(), key=attrgetter("id"))
+    given = {"fusion_key": fusion_key, "count": count, "now": now, "expires": expires, **owner}
+    rows = _CLAIM.rows(session, {f"p_{name}": value for name, value in given.items()})
+    rows.sort(key=attrgetter("id"))
     resumed = _resumed(session, [row.id for row in rows if row.attempt > 1])
     attempts = [
-        {"trial_id": row.id, "number": row.attempt, "started_at": now, "outcome": "active", **owner}
+        {"trial_id": row.id, "number": row.attempt, "started_at": now, **owner}
         | dict(zip(("resumed_attempt", "resumed_from"), resumed.get(row.id, (None, None)), strict=True))
         for row in rows
     ]
-    if attempts:
-        session.connection().execute(insert(ATTEMPTS), attempts)
+    _BEGIN_ATTEMPT.run(session, *attempts)
     return rows
 
 
@@ -138,47 +171,47 @@ def _resumed(session: Session, trial_ids: Sequence[int]) -> dict[int, tuple[int,
 
 def begin_anew(session: Session, leases: Sequence[LeaseRef]) -> None:
     """These attempts did not resume from the checkpoint they were offered: nothing earlier is part of their curve."""
-    later = [(lease.trial_id, lease.attempt) for lease in leases if lease.attempt > 1]
-    if later:
-        session.execute(
-            update(Attempt)
-            .where(tuple_(Attempt.trial_id, Attempt.number).in_(later), Attempt.resumed_from.is_not(None))
-            .values(resumed_attempt=None, resumed_from=None)
-            .execution_options(synchronize_session=False)
-        )
+    later = [{"p_trial": lease.trial_id, "p_attempt": lease.attempt} for lease in leases if lease.attempt > 1]
+    _BEGIN_ANEW.run(session, *later)
 
 
-def waiting() -> ColumnElement[bool]:
-    """The trials that a claim may take: those of paused studies are not handed out."""
-    paused = select(Study.id).where(Study.paused_at.is_not(None))
-    return and_(Trial.status == "queued", Trial.study_id.not_in(paused))
+_BEGIN_ANEW = Prepared(
+    update(Attempt)
+    .where(
+        Attempt.trial_id == bindparam("p_trial"),
+        Attempt.number == bindparam("p_attempt"),
+        Attempt.resumed_from.is_not(None),
+    )
+    .values(resumed_attempt=null(), resumed_from=null())
+)
+
+_ATTEMPT = ("trial_id", "number", "worker_id", "token_hash", "started_at", "resumed_attempt", "resumed_from")
+_BEGIN_ATTEMPT = Prepared(
+    insert(table(Attempt)).values(
+        outcome=literal("active", literal_execute=True),
+        **{name: bindparam(name, type_=getattr(Attempt, name).type) for name in _ATTEMPT},
+    )
+)
+
+WAITS = and_(has("queued"), Trial.study_id.not_in(select(Study.id).where(Study.paused_at.is_not(None))))
+"""A trial that may be claimed."""
 
 
 def _picked() -> Select[int]:
     """The trials of one claim, locked; a common table expression, so that PostgreSQL evaluates it once."""
-    queued = waiting()
-    head = (
-        select(Trial.fusion_key)
-        .where(queued, Trial.task_key.in_(bindparam("p_tasks", expanding=True)))
-        .order_by(Trial.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    rows = select(Trial.id).where(queued, Trial.fusion_key == head).order_by(Trial.id)
+    rows = select(Trial.id).where(WAITS, Trial.fusion_key == bindparam("p_fusion_key")).order_by(Trial.id)
     return select(rows.limit(bindparam("p_count")).with_for_update(skip_locked=True).cte("picked").c.id)
 
 
 _SPEC = ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
-SPEC = [TRIALS.c[name] for name in _SPEC]
+SPEC = [getattr(Trial, name) for name in _SPEC]
 """What a lease is made of."""
 
-# An ORM statement, unlike the others: no lease token stands for the trials yet, so what the worker may see must decide.
-_CLAIM = (
+_CLAIM = Prepared(
     update(Trial)
-    .where(Trial.id.in_(_picked()), Trial.status == TRANSITIONS["claim"].source)
+    .where(Trial.id.in_(_picked()), has(TRANSITIONS["claim"].source))
     .values(
-        status=TRANSITIONS["claim"].target,
+        status=literal(TRANSITIONS["claim"].target, literal_execute=True),
         attempt=Trial.attempt + 1,
         lease_expires_at=bindparam("p_expires"),
         started_at=func.coalesce(Trial.started_at, bindparam("p_now", type_=Trial.started_at.type)),
@@ -186,26 +219,22 @@ _CLAIM = (
         worker_id=bindparam("p_worker_id"),
         token_hash=bindparam("p_token_hash"),
     )
-    .returning(*(getattr(Trial, name) for name in _SPEC))
-    .execution_options(synchronize_session=False)
+    .returning(*SPEC)
 )
 
-_KEYS = ("p_trial", "p_attempt", "p_token")
-_HELD = and_(
-    TRIALS.c.id == bindparam("p_trial"),
-    TRIALS.c.status == "leased",
-    TRIALS.c.attempt == bindparam("p_attempt"),
-    TRIALS.c.token_hash == bindparam("p_token"),
-)
 # A heartbeat changes nothing that is ever shown, so the trial's `changed` stays.
-_RENEW = update(TRIALS).where(_HELD).values(lease_expires_at=bindparam("p_expires"), changed=TRIALS.c.changed)
-_done = bindparam("p_steps_done", type_=TRIALS.c.steps_done.type)
-_ADVANCE = _RENEW.values(
-    changed=tick(),
-    total_steps=bindparam("p_total_steps"),
-    steps_per_epoch=bindparam("p_steps_per_epoch"),
-    steps_done=case((TRIALS.c.steps_done < _done, _done), else_=TRIALS.c.steps_done),
+_RENEWAL = update(Trial).where(HELD).values(lease_expires_at=bindparam("p_expires"))
+_RENEW = Prepared(_RENEWAL.values(changed=Trial.changed))
+_done = bindparam("p_steps_done", type_=Trial.steps_done.type)
+_ADVANCE = Prepared(
+    _RENEWAL.values(
+        changed=tick(),
+        total_steps=bindparam("p_total_steps"),
+        steps_per_epoch=bindparam("p_steps_per_epoch"),
+        steps_done=case((Trial.steps_done < _done, _done), else_=Trial.steps_done),
+    )
 )
+_CURRENT = Prepared(select(Trial.id, Trial.attempt, Trial.token_hash).where(has("leased"), among(Trial.id, "p_trials")))
 
 
 def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> set[LeaseRef]:
@@ -228,22 +257,16 @@ def advance(session: Session, reports: Sequence[TrialReport], *, expires: dateti
 
 
 def _renewed(
-    session: Session, statement: Update, leases: Sequence[LeaseRef], changes: Sequence[dict[str, Any]]
+    session: Session, statement: Prepared, leases: Sequence[LeaseRef], changes: Sequence[dict[str, Any]]
 ) -> set[LeaseRef]:
-    keys = {ref: (ref.trial_id, ref.attempt, hashed(ref.token)) for ref in leases}
-    rows = [dict(zip(_KEYS, keys[ref], strict=True)) | change for ref, change in zip(leases, changes, strict=True)]
-    if session.info.get(RESTRICTED):
-        seen = set(session.scalars(select(Trial.id).where(Trial.id.in_([ref.trial_id for ref in leases]))))
-        rows = [row for row in rows if row["p_trial"] in seen]
+    keys = {ref: fence(ref) for ref in leases}
+    rows = [keys[ref] | change for ref, change in zip(leases, changes, strict=True)]
     # In the order of their ids, so that two batches over the same trials wait for each other instead of deadlocking.
     rows.sort(key=itemgetter("p_trial"))
-    renewed = session.connection().execute(statement, rows).rowcount if rows else 0
-    if renewed == len(leases):
+    if statement.run(session, *rows) == len(leases):
         return set(leases)
-    held = {
-        tuple(row) for row in session.execute(select(Trial.id, Trial.attempt, Trial.token_hash).where(holds(*leases)))
-    }
-    return {ref for ref, key in keys.items() if key in held}
+    held = set(_CURRENT.rows(session, {"p_trials": [ref.trial_id for ref in leases]}))
+    return {ref for ref, found in keys.items() if tuple(found.values()) in held}
 
 
 def extend_all(session: Session, by: timedelta) -> None:

@@ -9,22 +9,27 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from math import inf
 from typing import TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
-from contract.studies import CreateStudy, StudyStatus
-from contract.trials import TrialStatus
+from contract.studies import StudyStatus
 from service import queue, studies
+from service.bell import Bell
 from service.database import Database
+from service.definitions import definitions
 from service.errors import Overloaded
 from service.lifecycle import LIVE, STATUSES
 from service.models import Study, Trial, Worker
+from service.moves import has
+from service.prepared import Prepared
+from service.roster import OFFERED, offering
 from service.search import strategy_for
 from service.search.strategy import Observation, SpaceError
 from service.settings import Settings
@@ -37,39 +42,66 @@ LATE = 3
 Result = TypeVar("Result")
 
 
-def top_up(database: Database, study_id: int, *, live: timedelta) -> None:
-    """Queue what the study's strategy proposes next, or end the study when there is nothing left to wait for."""
+_QUEUED = Prepared(
+    select(func.count().label("count")).select_from(
+        select(Trial.id)
+        .where(Trial.study_id == bindparam("p_study"), has("queued"))
+        .limit(bindparam("p_most"))
+        .subquery()
+    )
+)
+_LAST_ENDED = Prepared(
+    select(Trial.status)
+    .where(Trial.study_id == bindparam("p_study"), Trial.finished_at.is_not(None))
+    .order_by(Trial.finished_at.desc(), Trial.number.desc())
+    .limit(bindparam("p_most"))
+)
+_NEWEST = Prepared(select(func.max(Worker.last_seen_at).label("at")))
+_SLOTS = Prepared(
+    select(func.count().label("count")).where(
+        Worker.last_seen_at > bindparam("p_since", type_=Worker.last_seen_at.type), OFFERED
+    )
+)
+
+
+def top_up(database: Database, study_id: int, *, live: timedelta) -> bool:
+    """Queue what the study's strategy proposes next, or end the study when there is nothing left to wait for.
+
+    Whether trials were queued.
+    """
     with database.read() as session:
         study = session.get(Study, study_id)
         if study is None or study.status != "running" or study.paused_at is not None:
-            return
-        definition = CreateStudy.model_validate(study.definition)
+            return False
+        definition = definitions(session, [study_id])[study_id]
         strategy = strategy_for(definition)
-        counts = _counts(session, study_id)
-        wanted = strategy.ahead(_slots(session, study, live)) - counts["queued"]
+        ahead = strategy.ahead(_slots(session, study, live))
+        wanted = ahead - _QUEUED.first(session, {"p_study": study_id, "p_most": ahead}).count
         limit = definition.limits.max_failures_in_a_row
         failing = _only_failures(session, study_id, limit)
         history = _history(session, study) if wanted > 0 and strategy.learns and not failing else []
     if failing:
         _fail(database, study, f"the last {limit} trials failed (limits.max_failures_in_a_row); see their reasons")
-        return
+        return False
     try:
         proposals = strategy.propose(history, study.next_number, wanted) if wanted > 0 else []
     except SpaceError as error:
         _fail(database, study, f"trial {study.next_number} cannot be built: {error}")
-        return
+        return False
     if proposals:
         with database.write() as session:
-            studies.enqueue(session, study, proposals, now=database.now(session))
-    elif wanted > 0 and counts["queued"] + counts["leased"] == 0:
-        _end(database, study, usable=counts["complete"] + counts["diverged"] > 0)
+            return studies.enqueue(session, study, proposals, now=database.now(session))
+    if wanted > 0:
+        _end_if_over(database, study)
+    return False
 
 
 def fill_dry(session: Session, tasks: Sequence[str], *, now: datetime) -> bool:
     """A claim found nothing queued: queue a quasi-random point of a study these tasks serve, if one has trials left."""
     running = select(Study).where(Study.status == "running", Study.paused_at.is_(None), Study.task_key.in_(tasks))
     for study in session.scalars(running.order_by(Study.id).with_for_update(skip_locked=True)):
-        proposal = strategy_for(CreateStudy.model_validate(study.definition)).fallback(study.next_number)
+        strategy = strategy_for(definitions(session, [study.id])[study.id])
+        proposal = strategy.fallback(study.next_number)
         if proposal is not None and studies.enqueue(session, study, [proposal], now=now):
             return True
     return False
@@ -80,22 +112,23 @@ def _fail(database: Database, study: Study, reason: str) -> None:
         studies.stop(session, study.id, now=database.now(session), status="failed", reason=reason)
 
 
-def _end(database: Database, study: Study, *, usable: bool) -> None:
+def _end_if_over(database: Database, study: Study) -> None:
+    """The strategy has nothing more to propose: the study is over when nothing waits or runs."""
+    with database.read() as session:
+        grouped = select(Trial.status, func.count()).where(Trial.study_id == study.id).group_by(Trial.status)
+        counts = dict.fromkeys(STATUSES, 0) | dict(session.execute(grouped).all())
+    if counts["queued"] + counts["leased"] > 0:
+        return
+    usable = counts["complete"] + counts["diverged"] > 0
     status: StudyStatus = "complete" if usable else "failed"
     reason = None if usable else "no trial finished with a result; see their reasons"
     with database.write() as session:
         studies.finish(session, study.id, status, reason, now=database.now(session))
 
 
-def _counts(session: Session, study_id: int) -> dict[TrialStatus, int]:
-    grouped = select(Trial.status, func.count()).where(Trial.study_id == study_id).group_by(Trial.status)
-    return dict.fromkeys(STATUSES, 0) | dict(session.execute(grouped).all())
-
-
 def _only_failures(session: Session, study_id: int, count: int) -> bool:
     """Whether the last `count` trials that ended have all failed."""
-    ended = select(Trial.status).where(Trial.study_id == study_id, Trial.finished_at.is_not(None))
-    last = session.scalars(ended.order_by(Trial.finished_at.desc(), Trial.number.desc()).limit(count)).all()
+    last = [row.status for row in _LAST_ENDED.rows(session, {"p_study": study_id, "p_most": count})]
     return len(last) == count and set(last) == {"failed"}
 
 
@@ -116,13 +149,15 @@ def _history(session: Session, study: Study) -> list[Observation]:
 def _slots(session: Session, study: Study, live: timedelta) -> int:
     """How many trials of this study the connected workers can run at a time."""
     # Compared with this process's own clock on purpose: only a queue depth depends on it, never a lease.
-    newest = session.scalars(select(Worker).order_by(Worker.last_seen_at.desc()).limit(10_000)).all()
-    if not newest:
+    latest = _NEWEST.first(session, {}).at
+    if latest is None:
         return 1
-    latest = newest[0].last_seen_at
-    return max(1, sum(study.task_key in worker.tasks for worker in newest if worker.last_seen_at > latest - live))
+    given = {"p_since": latest - live, "p_offered": offering(study.task_key)}
+    return max(1, int(_SLOTS.first(session, given).count))
 
 
+BREATH_S = 0.02
+"""Between two rounds, or as long as the round took: proposing leaves half of the interpreter to the claims."""
 STALLED_S = 120.0
 """A planner that has not come round for so long is stuck: its longest step, a proposal, takes seconds."""
 
@@ -130,12 +165,16 @@ STALLED_S = 120.0
 class Planner:
     """A thread that tops up studies when woken, and sweeps expired leases on a beat."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, bell: Bell) -> None:
         self._database = database
         self._settings = settings
+        self._bell = bell
         self._wake = threading.Event()
+        self._moved: deque[int] = deque()
+        self._all_due_at = time.monotonic()
         self._stop = threading.Event()
         self._live = timedelta(seconds=settings.lease_ttl_s)
+        self._beat = min(1.0, settings.sweep_s)
         self._sweep_every = timedelta(seconds=settings.sweep_s)
         self._next_sweep = self._came_round = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
@@ -153,8 +192,11 @@ class Planner:
         """Whether its thread runs and has lately come round."""
         return self._thread.is_alive() and time.monotonic() - self._came_round < STALLED_S
 
-    def wake(self) -> None:
-        """Something has ended or been claimed: look now instead of at the next beat."""
+    def wake(self, *trials: int) -> None:
+        """These trials have been claimed or have ended: look after their studies now; after all, when none is named."""
+        if not trials:
+            self._all_due_at = 0.0
+        self._moved.extend(trials)
         self._wake.set()
 
     def close(self) -> None:
@@ -164,16 +206,18 @@ class Planner:
         self._thread.join()
 
     def _run(self) -> None:
-        beat = min(1.0, self._settings.sweep_s)
         while not self._stop.is_set():
             self._came_round = time.monotonic()
-            self._wake.wait(beat)
+            self._wake.wait(self._beat)
+            idle = time.monotonic() - self._came_round
             self._wake.clear()
             if time.monotonic() >= self._next_sweep:
                 self._next_sweep = time.monotonic() + self._settings.sweep_s
                 self._guarded(self._sweep)
-            for study_id in self._guarded(self._running) or ():
-                self._guarded(partial(top_up, self._database, study_id, live=self._live))
+            for study_id in self._guarded(self._due) or ():
+                if self._guarded(partial(top_up, self._database, study_id, live=self._live)):
+                    self._bell.ring()
+            self._stop.wait(max(BREATH_S, time.monotonic() - self._came_round - idle))
 
     def _guarded(self, step: Callable[[], Result]) -> Result | None:
         """The thread outlives a database that is away for a while, and one study's trouble is not another's."""
@@ -186,9 +230,17 @@ class Planner:
         self._stop.wait(0.1)
         return None
 
-    def _running(self) -> list[int]:
+    def _due(self) -> list[int]:
+        """The studies whose trials have moved; on the beat, all that run."""
+        moved = {self._moved.popleft() for _ in range(len(self._moved))}
+        statement = select(Study.id).where(Study.status == "running").order_by(Study.id)
+        now = time.monotonic()
+        if now >= self._all_due_at:
+            self._all_due_at = now + self._beat
+        else:
+            statement = statement.where(Study.id.in_(select(Trial.study_id).where(Trial.id.in_(moved))))
         with self._database.read() as session:
-            return list(session.scalars(select(Study.id).where(Study.status == "running").order_by(Study.id)))
+            return list(session.scalars(statement))
 
     def _sweep(self) -> None:
         with self._database.write() as session:
@@ -198,4 +250,5 @@ class Planner:
         if outage:
             log.warning("leases extended by %.0f s, in which nothing could be written", outage.total_seconds())
         if expired:
+            self._bell.ring()
             log.warning("%d leases expired; their trials are queued again", expired)

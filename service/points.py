@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from service.models import Attempt, Point, Trial
-
-FREQUENT = frozenset({"train_loss", "lr"})
-"""What comes with every point."""
 
 
 class Stretch(NamedTuple):
@@ -54,8 +53,24 @@ def curve(session: Session, row: Trial) -> tuple[list[int], list[dict[str, float
     return [step for step, _ in found], [values for _, values in found]
 
 
-def thin(values: Sequence[dict[str, float]], points: int) -> list[int]:
-    """Every k-th point, and every point that carries a metric besides the training loss (validations are few)."""
-    stride = max(1, -(-len(values) // points))
-    telling = (index for index, value in enumerate(values) if value.keys() - FREQUENT)
-    return sorted({*range(0, len(values), stride), *telling, *range(len(values))[-1:]})
+def thin(values: Sequence[Mapping[str, float]], points: int) -> list[int]:
+    """The points that keep the shape: about `points` of each metric, those it has if it has no more.
+
+    Of each stretch the least and the greatest value, so that no peak is lost; and where a metric ends, for a loss that
+    is no longer finite is left out. The rate is not looked at: it is computed, not measured.
+    """
+    kept = {0, len(values) - 1} if values else set()
+    for name in {name for value in values for name in value} - {"lr"}:
+        at = np.array([index for index, value in enumerate(values) if name in value])
+        kept.update(at[_extremes(np.array([values[index][name] for index in at]), points)].tolist())
+    return sorted(kept)
+
+
+def _extremes(series: NDArray[np.float64], points: int) -> NDArray[np.int64]:
+    """Positions of the least and the greatest of points / 2 stretches, and of both ends; all when there are no more."""
+    if series.size <= points:
+        return np.arange(series.size)
+    starts = np.linspace(0, series.size, max(1, points // 2), endpoint=False).astype(np.int64)
+    parts = list(zip(starts, np.split(series, starts[1:]), strict=True))
+    found = [start + where for start, part in parts for where in (part.argmin(), part.argmax())]
+    return np.unique([0, *found, series.size - 1])

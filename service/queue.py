@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Text, bindparam, cast, func, select
+from sqlalchemy import Text, bindparam, cast, literal, select
 from sqlalchemy.orm import Session
 
 from contract.leases import (
@@ -24,41 +25,53 @@ from contract.leases import (
     Release,
     TrialReport,
 )
-from contract.studies import CreateStudy, StudyStatus
 from contract.trials import AttemptOutcome, TrialStatus
 from service.database import DIALECTS, dialect
 from service.definitions import parsed
 from service.errors import LeaseLost
-from service.handout import claimed_before, leases_of, share
-from service.lifecycle import Move
+from service.handout import claimed_before, leases_of, oldest, share
+from service.lifecycle import TRANSITIONS, Move
 from service.models import Attempt, Point, Pulse, Study, Trial, table
 from service.moves import (
+    EXPIRED,
+    HELD,
+    OF_STUDY,
     OUTCOMES,
-    STUDIES,
-    TRIALS,
     Moved,
     advance,
     begin_anew,
     extend_all,
-    hashed,
-    holds,
+    fence,
     lease,
     move,
     renew,
 )
+from service.prepared import Prepared, among
 from service.roster import hear_from, see_worker
 
 POINTS, PULSE = table(Point), table(Pulse)
-_POINTS_ONCE = {name: insert(POINTS).on_conflict_do_nothing() for name, insert in DIALECTS.items()}
-_RUNNING = (
-    select(TRIALS.c.id, STUDIES.c.paused_at)
-    .join(STUDIES)
-    .where(TRIALS.c.id.in_(bindparam("p_trials", expanding=True)), STUDIES.c.status == "running")
+_POINT = {column.name: bindparam(column.name, type_=column.type) for column in POINTS.c}
+_POINTS_ONCE = {
+    name: Prepared(insert(POINTS).values(_POINT).on_conflict_do_nothing()) for name, insert in DIALECTS.items()
+}
+_RUNNING = Prepared(
+    select(Trial.id, Study.paused_at)
+    .join(Study)
+    .where(among(Trial.id, "p_trials"), Study.status == literal("running", literal_execute=True))
 )
-_STUDY_OF = (
-    select(Study.status, cast(Study.definition, Text).label("definition"))
+_STUDY_OF = Prepared(
+    select(Study.status, cast(Study.definition, Text).label("definition"), Trial.failures)
     .join(Trial)
     .where(Trial.id == bindparam("p_trial"))
+)
+_ENDED = Prepared(
+    select(Trial.status, Attempt.outcome)
+    .join(Attempt)
+    .where(
+        Trial.id == bindparam("p_trial"),
+        Attempt.number == bindparam("p_attempt"),
+        Attempt.token_hash == bindparam("p_token"),
+    )
 )
 
 _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge", "pruned": "prune"}
@@ -82,19 +95,24 @@ def claim(
             expires=expires,
         )
         return leases_of(session, held, ttl_s)
-    count = share(session, request, since=now - timedelta(seconds=ttl_s))
-    if not count:
-        return []
-    claimed = lease(
-        session,
-        request.worker.tasks,
-        count,
-        worker_id=request.worker.id,
-        token=request.token,
-        now=now,
-        expires=expires,
-    )
-    return leases_of(session, claimed, ttl_s)
+    since, passed = now - timedelta(seconds=ttl_s), list[str]()
+    while (head := oldest(session, request.worker.tasks, passed)) is not None:
+        count = share(session, request, head, since=since)
+        if not count:
+            break
+        claimed = lease(
+            session,
+            head.fusion_key,
+            count,
+            worker_id=request.worker.id,
+            token=request.token,
+            now=now,
+            expires=expires,
+        )
+        if claimed:
+            return leases_of(session, claimed, ttl_s)
+        passed.append(head.fusion_key)  # others are claiming its last trials at this moment
+    return []
 
 
 def heartbeat(session: Session, request: HeartbeatRequest, *, now: datetime, ttl_s: float) -> list[LeaseState]:
@@ -116,15 +134,14 @@ def report(session: Session, reports: Sequence[TrialReport], *, now: datetime, t
         for item in reports
         for point in item.points
     ]
-    if rows:
-        session.connection().execute(_POINTS_ONCE[dialect(session)], rows)
+    _POINTS_ONCE[dialect(session)].run(session, *rows)
     begin_anew(session, [item.lease for item in reports if item.resumed_from is None])
     return _states(session, leases, held, ttl_s=ttl_s)
 
 
 def complete(session: Session, request: Completion, *, now: datetime) -> TrialStatus:
     """End a trial with its result. A completed trial whose objective is missing has failed, and says which it lacks."""
-    _, study = _study_of(session, request.lease)
+    study = parsed(_study_of(session, request.lease).definition)
     metric = study.objective.metric
     value = request.metrics.get(metric)
     name, reason = _OUTCOME_MOVES[request.outcome], request.reason
@@ -134,36 +151,35 @@ def complete(session: Session, request: Completion, *, now: datetime) -> TrialSt
     moved = move(
         session,
         name,
-        holds(request.lease),
+        HELD,
+        fence(request.lease),
         now=now,
         reason=reason,
         objective=value,
         metrics=request.metrics,
         steps_done=request.steps_done,
         engine=request.engine,
-        device_seconds=Trial.device_seconds + request.device_seconds,
+        device_seconds=request.device_seconds,
     )
-    return _settled(session, request.lease, moved, (OUTCOMES[name],))
+    return _settled(session, request.lease, name, moved, (OUTCOMES[name],))
 
 
 def fail(session: Session, request: Failure, *, now: datetime) -> TrialStatus:
     """The task raised: try again while the study's retries last, else the trial has failed."""
-    status, study = _study_of(session, request.lease)
-    failures = session.scalar(select(Trial.failures).where(holds(request.lease)))
-    retry = failures is not None and failures < study.limits.max_retries
-    name: Move = "abandon" if status != "running" else "retry" if retry else "fail"
-    spent = {"failures": Trial.failures + 1, "device_seconds": Trial.device_seconds + request.device_seconds}
-    moved = move(session, name, holds(request.lease), now=now, reason=request.error, **spent)
-    return _settled(session, request.lease, moved, ("failed", "cancelled"))
+    found = _study_of(session, request.lease)
+    retry = found.failures < parsed(found.definition).limits.max_retries
+    name: Move = "abandon" if found.status != "running" else "retry" if retry else "fail"
+    spent = {"failures": 1, "device_seconds": request.device_seconds}
+    moved = move(session, name, HELD, fence(request.lease), now=now, reason=request.error, **spent)
+    return _settled(session, request.lease, name, moved, ("failed", "cancelled"))
 
 
 def release(session: Session, request: Release, *, now: datetime) -> TrialStatus:
     """The worker gives the trial back unfinished: queue it again, or end it when its study has ended."""
-    status, _ = _study_of(session, request.lease)
-    name: Move = "release" if status == "running" else "abandon"
-    spent = {"device_seconds": Trial.device_seconds + request.device_seconds}
-    moved = move(session, name, holds(request.lease), now=now, reason=request.reason, **spent)
-    return _settled(session, request.lease, moved, ("preempted", "cancelled"))
+    name: Move = "release" if _study_of(session, request.lease).status == "running" else "abandon"
+    spent = {"device_seconds": request.device_seconds}
+    moved = move(session, name, HELD, fence(request.lease), now=now, reason=request.reason, **spent)
+    return _settled(session, request.lease, name, moved, ("preempted", "cancelled"))
 
 
 def sweep(session: Session, *, now: datetime) -> int:
@@ -185,8 +201,8 @@ def sweep(session: Session, *, now: datetime) -> int:
         reason = "the lease expired: the worker was not heard of in time"
         if name == "give_up":
             reason = f"lost {lost + 1} workers (limits.max_lost: {limit}); the last {reason.removeprefix('the ')}"
-        guard = (Trial.id == trial_id) & (Trial.attempt == attempt) & (Trial.lease_expires_at < now)
-        count += len(move(session, name, guard, now=now, reason=reason, lost=Trial.lost + 1))
+        given = {"p_trial": trial_id, "p_attempt": attempt, "p_now": now}
+        count += len(move(session, name, EXPIRED, given, now=now, reason=reason, lost=1))
     return count
 
 
@@ -212,12 +228,12 @@ def pulse(session: Session, *, now: datetime) -> None:
 
 def cancel_queued(session: Session, study_id: int, *, now: datetime, reason: str) -> int:
     """Cancel the trials of a study that no worker has begun; those running are told to stop by their next answer."""
-    return len(move(session, "cancel", Trial.study_id == study_id, now=now, reason=reason))
+    return len(move(session, "cancel", OF_STUDY, {"p_study": study_id}, now=now, reason=reason))
 
 
 def _states(session: Session, leases: Sequence[LeaseRef], held: set[LeaseRef], *, ttl_s: float) -> list[LeaseState]:
     ids = [ref.trial_id for ref in held]
-    running = session.connection().execute(_RUNNING, {"p_trials": ids}) if ids else ()
+    running = _RUNNING.rows(session, {"p_trials": ids}) if ids else ()
     asked: dict[int, Directive] = {trial_id: "pause" if paused_at else "continue" for trial_id, paused_at in running}
     return [
         LeaseState(
@@ -231,27 +247,22 @@ def _states(session: Session, leases: Sequence[LeaseRef], held: set[LeaseRef], *
     ]
 
 
-def _study_of(session: Session, ref: LeaseRef) -> tuple[StudyStatus, CreateStudy]:
-    """The status and the definition of the study that the lease's trial belongs to."""
-    row = session.execute(_STUDY_OF, {"p_trial": ref.trial_id}).first()
+def _study_of(session: Session, ref: LeaseRef) -> Any:
+    """Status and definition of the study that the lease's trial belongs to, and the failures of the trial."""
+    row = _STUDY_OF.first(session, {"p_trial": ref.trial_id})
     if row is None:
         raise LeaseLost([(ref.trial_id, ref.attempt)])
-    return row.status, parsed(row.definition)
+    return row
 
 
-def _settled(session: Session, ref: LeaseRef, moved: list[Moved], outcomes: tuple[AttemptOutcome, ...]) -> TrialStatus:
+def _settled(
+    session: Session, ref: LeaseRef, name: Move, moved: list[Moved], outcomes: tuple[AttemptOutcome, ...]
+) -> TrialStatus:
     """The trial's status after a move; a repeated request whose first answer was lost gets the same answer again."""
-    if not moved:
-        again = session.scalar(
-            select(func.count()).where(
-                Attempt.trial_id == ref.trial_id,
-                Attempt.number == ref.attempt,
-                Attempt.token_hash == hashed(ref.token),
-                Attempt.outcome.in_(outcomes),
-            )
-        )
-        if not again:
-            raise LeaseLost([(ref.trial_id, ref.attempt)])
-    status = session.scalar(select(Trial.status).where(Trial.id == ref.trial_id))
-    assert status is not None
+    if moved:
+        return TRANSITIONS[name].target
+    before = _ENDED.first(session, fence(ref))
+    if before is None or before.outcome not in outcomes:
+        raise LeaseLost([(ref.trial_id, ref.attempt)])
+    status: TrialStatus = before.status
     return status

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
-from sqlalchemy import Executable, bindparam, delete, select, update
+from sqlalchemy import Text, bindparam, cast, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -12,32 +13,48 @@ from contract.leases import WorkerInfo
 from service.database import DIALECTS, dialect
 from service.errors import Conflict
 from service.models import Trial, Worker, table
+from service.prepared import Prepared
 
 WORKERS = table(Worker)
 FORGOTTEN_AFTER = timedelta(days=7)
 
 
-def _see(statement: sqlite.Insert | postgresql.Insert) -> Executable:
+OFFERED = cast(Worker.tasks, Text).like(bindparam("p_offered"), escape="/")
+"""The workers that can train a task, given `offering` of it."""
+
+
+def offering(task_key: str) -> str:
+    """The pattern of lists that hold this task."""
+    quoted = json.dumps(task_key).replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return f"%{quoted}%"
+
+
+def _see(statement: sqlite.Insert | postgresql.Insert) -> Prepared:
     """Store a worker; one that is there is brought up to date if it came with the same access token."""
+    statement = statement.values({column.name: bindparam(column.name, type_=column.type) for column in WORKERS.c})
     row = {column.name: statement.excluded[column.name] for column in WORKERS.c}
     own = WORKERS.c.token_id.is_not_distinct_from(statement.excluded.token_id)
-    return statement.on_conflict_do_update(index_elements=[WORKERS.c.id], set_=row, where=own).returning(WORKERS.c.id)
+    return Prepared(statement.on_conflict_do_update(index_elements=[WORKERS.c.id], set_=row, where=own))
 
 
 _SEE = {name: _see(insert(WORKERS)) for name, insert in DIALECTS.items()}
-_SEEN = update(WORKERS).where(WORKERS.c.id == bindparam("p_worker")).values(last_seen_at=bindparam("p_now"))
+_SEEN = Prepared(
+    update(WORKERS)
+    .where(WORKERS.c.id == bindparam("p_worker"))
+    .values(last_seen_at=bindparam("p_now", type_=WORKERS.c.last_seen_at.type))
+)
 
 
 def see_worker(session: Session, worker: WorkerInfo, *, now: datetime, access: int | None) -> None:
     """Note that a worker is alive and what it can train. One that came with another token is not to be overwritten."""
     row = {**worker.model_dump(), "last_seen_at": now, "token_id": access}
-    if session.connection().execute(_SEE[dialect(session)], row).first() is None:
+    if not _SEE[dialect(session)].run(session, row):
         raise Conflict(f"worker.id: must be this worker's own, got {worker.id!r}, which came with another access token")
 
 
 def hear_from(session: Session, worker_id: str, *, now: datetime) -> None:
     """Note that a worker is alive."""
-    session.connection().execute(_SEEN, {"p_worker": worker_id, "p_now": now})
+    _SEEN.run(session, {"p_worker": worker_id, "p_now": now})
 
 
 def forget(session: Session, *, now: datetime) -> None:

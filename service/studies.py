@@ -17,6 +17,7 @@ from contract.studies import CreateStudy, LeaderboardEntry, Progress, StudyStatu
 from contract.trials import TrialStatus
 from schedules import to_dict
 from service import ticks
+from service.definitions import definitions
 from service.errors import Changed, Conflict, InvalidRequest, NotFound
 from service.lifecycle import STATUSES
 from service.models import Study, Trial, Worker
@@ -74,7 +75,7 @@ def enqueue(session: Session, study: Study, proposals: Sequence[Proposal], *, no
     ).all()
     if not advanced:
         return False
-    definition = CreateStudy.model_validate(study.definition)
+    definition = definitions(session, [study.id])[study.id]
     horizon = definition.budget.model_dump_json(exclude_none=True)
     shared = {
         "study_id": study.id,

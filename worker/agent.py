@@ -32,6 +32,9 @@ NAP_S = 0.05
 MOST_TRIALS = 1_024
 """As many as a claim may ask for."""
 
+WAIT_S = 2.0
+"""How long a claim waits for a trial: longer would make a worker slow to leave, and a new trial ends it at once."""
+
 PARTING_S = 5.0
 """How long a worker that was told to stop at once, or whose grace is over, still tries to give back its trials."""
 
@@ -124,7 +127,7 @@ class Agent:
             idle_since: float | None = None
             while not pulse.beating and not self._draining:  # on a busy machine its start takes longer than a lease
                 self._nap(NAP_S)
-            while (claim := self._claim(claims, self._engine.capacity)) is not None:
+            while (claim := self._claim(claims, self._engine.capacity, wait_s=self._patience(idle_since))) is not None:
                 if claim.trials:
                     idle_since = None
                     self._work(claim.trials, claims, pulse, outbox)
@@ -136,6 +139,14 @@ class Agent:
     def _done(self) -> bool:
         limit = self._settings.max_trials
         return self._draining or (limit is not None and self.trials >= limit)
+
+    def _patience(self, idle_since: float | None) -> float:
+        """How long the next claim may wait for a trial."""
+        limit = self._settings.exit_when_idle_s
+        if limit is None:
+            return WAIT_S
+        idle_s = 0.0 if idle_since is None else time.monotonic() - idle_since
+        return min(WAIT_S, max(0.0, limit - idle_s))
 
     def _idle(self, since: float | None, retry_after_s: float) -> float:
         """Wait for work; since when there has been none."""
@@ -180,12 +191,12 @@ class Agent:
             self._shift.train(self._check_leases)
             self._shift = None
 
-    def _claim(self, claims: Claims, count: int, beside: int | None = None) -> Claim | None:
+    def _claim(self, claims: Claims, count: int, beside: int | None = None, *, wait_s: float = 0.0) -> Claim | None:
         """Up to so many trials, within `max_trials`; None when there are to be no more."""
         if self._done():
             return None
-        limit = self._settings.max_trials
-        claim = claims.claim(count if limit is None else min(count, limit - self.trials), beside=beside)
+        limit, count = self._settings.max_trials, min(count, MOST_TRIALS)
+        claim = claims.claim(count if limit is None else min(count, limit - self.trials), beside=beside, wait_s=wait_s)
         self.trials += len(claim.trials) if claim is not None else 0
         return claim
 

@@ -55,10 +55,13 @@ class Claims:
         self._hold, self._job, self._nap = hold, job, nap
         self._answered = False
 
-    def claim(self, count: int, *, beside: int | None = None) -> Claim | None:
-        """Up to `count` trials, with `beside` such as may be trained with this one; None when told to ask no longer."""
+    def claim(self, count: int, *, beside: int | None = None, wait_s: float = 0.0) -> Claim | None:
+        """Up to `count` trials, with `beside` such as may be trained with this one; None when told to ask no longer.
+
+        Where there is none, the answer may take `wait_s` seconds.
+        """
         token = secrets.token_urlsafe(32)
-        request = ClaimRequest(worker=self._worker, token=token, max_trials=count, beside=beside)
+        request = ClaimRequest(worker=self._worker, token=token, max_trials=count, beside=beside, wait_s=wait_s)
         answer = self._answer(request)
         if answer is None:
             return None

@@ -11,13 +11,14 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import and_, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from contract.leases import LeaseRef, TrialReport
 from service import artifacts, database, moves, queue
 from service.database import Criteria, Database, Job
 from service.errors import ServiceError
+from service.lifecycle import Move
 from service.models import Attempt, Trial
 from service.planner import Planner
 
@@ -34,21 +35,21 @@ def _replace(owner: Any, name: str, made: Any) -> Any:
 def no_fence() -> None:
     """Whoever names the trial may write; neither attempt nor token is looked at."""
 
-    def holds(*leases: LeaseRef) -> ColumnElement[bool]:
-        return or_(*(and_(Trial.id == lease.trial_id, Trial.status == "leased") for lease in leases))
+    held = and_(Trial.id == bindparam("p_trial"), Trial.status == "leased")
 
     def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> set[LeaseRef]:
         if not leases:
             return set()
-        renewed = update(Trial).where(holds(*leases)).values(lease_expires_at=expires).returning(Trial.id)
-        found = set(session.scalars(renewed))
+        named = Trial.id.in_([lease.trial_id for lease in leases])
+        renewed = update(Trial).where(named, Trial.status == "leased").values(lease_expires_at=expires)
+        found = set(session.scalars(renewed.returning(Trial.id)))
         return {ref for ref in leases if ref.trial_id in found}
 
     def advance(session: Session, reports: Sequence[TrialReport], *, expires: datetime) -> set[LeaseRef]:
         return renew(session, [item.lease for item in reports], expires=expires)
 
     for module in (queue, moves, artifacts):
-        _replace(module, "holds", holds)
+        _replace(module, "HELD", held)
         _replace(module, "renew", renew)
     _replace(queue, "advance", advance)
 
@@ -112,8 +113,8 @@ def unguarded_reaper() -> None:
 def complete_once_only() -> None:
     """An end whose answer was lost is refused when it is sent again."""
 
-    def refusing(session: Session, ref: LeaseRef, moved: list[moves.Moved], outcomes: tuple[Any, ...]) -> Any:
-        return settled(session, ref, moved, outcomes if moved else ())
+    def refusing(session: Session, ref: LeaseRef, name: Move, moved: list[moves.Moved], outcomes: Any) -> Any:
+        return settled(session, ref, name, moved, outcomes if moved else ())
 
     settled = _replace(queue, "_settled", refusing)
 

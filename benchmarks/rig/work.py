@@ -17,6 +17,8 @@ from service.database import Database
 from service.models import Study, Trial
 from service.search import strategy_for
 
+TASKS = ["digits/mlp", *(f"dataset-{data}/model-{model}" for data in range(5) for model in range(6))]
+"""As many as a worker with all built-in tasks offers; a claim looks for the oldest trial among them all."""
 GRID = 100_000
 """Cells of the grid study; its queue is filled beforehand, so that dispatch is measured and not proposing."""
 
@@ -92,7 +94,7 @@ class Hand:
             "name": f"bench-{number}",
             "device": "cpu",
             "version": "0",
-            "tasks": ["digits/mlp"],
+            "tasks": TASKS,
         }
 
     def claim(self, count: int = 1) -> tuple[str, bytes]:

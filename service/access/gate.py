@@ -62,13 +62,18 @@ class GatedRoute(APIRoute):
         needed, handler = right_of(self), super().get_route_handler()
 
         async def _gated(request: Request) -> Response:
-            who = await request.app.state.gatekeeper.identify(request, needed)
-            if not who.may(needed):
-                raise Forbidden(f"this needs the right to {needed}, which the role {who.role} does not have")
-            request.state.who = who
+            await admit(request, needed)
             return await handler(request)
 
         return _gated
+
+
+async def admit(request: Request, needed: Right) -> None:
+    """Let the request in, as who it comes from; else raise what is to be answered."""
+    who = await request.app.state.gatekeeper.identify(request, needed)
+    if not who.may(needed):
+        raise Forbidden(f"this needs the right to {needed}, which the role {who.role} does not have")
+    request.state.who = who
 
 
 def right_of(route: APIRoute) -> Right:

@@ -13,6 +13,7 @@ from service.access import audit
 from service.access.roles import OWNER, Principal
 from service.access.scope import criteria
 from service.artifact_store import ArtifactStore
+from service.bell import Bell
 from service.database import Database, Job
 from service.planner import Planner
 from service.settings import Settings
@@ -23,9 +24,10 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Readers:
-    """How many of them wait for a change."""
+    """How many of them wait for a change, and what the last look at each study found, for all who wait for it."""
 
     waiting: int = 0
+    looks: dict[int, tuple[float, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Context:
     planner: Planner
     settings: Settings
     store: ArtifactStore
+    bell: Bell
     readers: Readers = field(default_factory=Readers)
     who: Principal = OWNER
     address: str | None = None
@@ -55,7 +58,8 @@ class Context:
         return await self.writer.write(job, self.database.criteria)
 
 
-async def _context(request: Request) -> Context:
+async def context_of(request: Request) -> Context:
+    """The application's parts, as far as who asks may see them."""
     context = request.app.state.context
     assert isinstance(context, Context)
     who, address = request.state.who, request.client.host if request.client else None
@@ -64,7 +68,7 @@ async def _context(request: Request) -> Context:
     return replace(context, who=who, address=address, database=context.database.within(criteria(who.projects)))
 
 
-Ctx: TypeAlias = Annotated[Context, Depends(_context)]
+Ctx: TypeAlias = Annotated[Context, Depends(context_of)]
 Id: TypeAlias = Annotated[int, Path(ge=1, lt=2**63)]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1_000)]
 Cursor: TypeAlias = Annotated[int | None, Query(ge=0, lt=2**63)]

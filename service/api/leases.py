@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
 from fastapi import APIRouter
@@ -27,12 +28,29 @@ from service.access.gate import WORK, GatedRoute
 from service.api.context import Context, Ctx
 from service.database import Job
 
+LOOK_S = 0.8
+"""How often a waiting claim looks by itself, for trials that another process of the service has queued."""
+WAITING = 1_000
+"""Claims that may wait at a time; beyond that they are answered at once."""
+
 router = APIRouter(prefix="/leases", tags=["worker protocol"], route_class=GatedRoute, dependencies=[WORK])
 
 
 @router.post("/claim")
 async def claim(body: ClaimRequest, ctx: Ctx) -> ClaimReply:
     """Lease trials this worker can train, oldest first, those of one answer all trainable together."""
+    until = time.monotonic() + body.wait_s
+    while True:
+        ring = ctx.bell.next()
+        leases = await _claimed(body, ctx)
+        left = until - time.monotonic()
+        if leases or left <= 0 or ctx.bell.closed or ctx.bell.waiting >= WAITING:
+            waited = body.wait_s > 0 and left <= 0
+            return ClaimReply(leases=leases, retry_after_s=0.0 if leases or waited else ctx.settings.idle_retry_s)
+        await ctx.bell.heard(ring, min(left, LOOK_S))
+
+
+async def _claimed(body: ClaimRequest, ctx: Context) -> list[Lease]:
     ttl_s = ctx.settings.lease_ttl_s
 
     def _claim(session: Session, now: datetime) -> list[Lease]:
@@ -44,8 +62,8 @@ async def claim(body: ClaimRequest, ctx: Ctx) -> ClaimReply:
 
     leases = await ctx.write(_claim)
     if leases:
-        ctx.planner.wake()
-    return ClaimReply(leases=leases, retry_after_s=0.0 if leases else ctx.settings.idle_retry_s)
+        ctx.planner.wake(leases[0].trial.id)
+    return leases
 
 
 @router.post("/heartbeat")
@@ -84,5 +102,7 @@ async def release(body: Release, ctx: Ctx) -> Acknowledged:
 
 async def _ended(ctx: Context, lease: LeaseRef, job: Job[TrialStatus]) -> Acknowledged:
     status = await ctx.write(job)
-    ctx.planner.wake()
+    ctx.planner.wake(lease.trial_id)
+    if status == "queued":
+        ctx.bell.ring()
     return Acknowledged(trial_id=lease.trial_id, status=status)

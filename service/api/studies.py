@@ -47,6 +47,7 @@ def create_study(body: CreateStudy, ctx: Ctx, response: Response, key: Key = Non
             study_id, again = idempotency.once(session, key, body, create, asker=asker, now=now)
             response.headers["Idempotency-Replayed"] = "true" if again else "false"
     ctx.planner.wake()
+    ctx.bell.ring()
     response.headers["Location"] = f"/api/v1/studies/{study_id}"
     return _view(ctx, study_id)
 
@@ -93,6 +94,7 @@ def resume_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch =
         studies.resume(session, study_id, versions=_versions(expected))
         _note(ctx, session, "study.resume", study_id, ctx.database.now(session))
     ctx.planner.wake()
+    ctx.bell.ring()
     return _tagged(ctx, study_id, response)
 
 

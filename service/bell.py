@@ -1,0 +1,51 @@
+"""Tells the claims that wait for a trial that one may be there, and everybody who waits that the service leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+
+class Bell:
+    """Rung from any thread, heard in the event loop. A waiter costs a timer and holds nothing else.
+
+    It hears of trials queued by this process; for those of others it has to look by itself now and then.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._next = asyncio.Event()
+        self.waiting = 0
+        self.closed = False
+
+    def start(self) -> None:
+        """Be heard, from the event loop of those who wait."""
+        self._loop = asyncio.get_running_loop()
+
+    def ring(self) -> None:
+        """A trial may be there."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ring)
+
+    def close(self) -> None:
+        """The service leaves: nobody waits any longer."""
+        self.closed = True
+        self._ring()
+
+    def next(self) -> asyncio.Event:
+        """The next ring from now on; ask for it before looking, and none is missed."""
+        return self._next
+
+    async def heard(self, ring: asyncio.Event, seconds: float) -> None:
+        """Wait for that ring, so long at most."""
+        self.waiting += 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await ring.wait()
+        finally:
+            self.waiting -= 1
+
+    def _ring(self) -> None:
+        self._next.set()
+        self._next = asyncio.Event()

@@ -1,0 +1,138 @@
+"""Statements of the hot path, compiled once: building one anew costs many times what the database takes for it.
+
+A statement may name the mapped classes; for a session that sees some rows only, its criteria are compiled in. It sees
+what has been executed in the session's transaction, not what the session has yet to flush.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+from sqlalchemy import ARRAY, JSON, ColumnElement, Connection, Dialect, Insert, Select, UpdateBase, bindparam, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from service.database import Criteria, criteria_of
+
+Given: TypeAlias = Mapping[str, Any]  # Any: each parameter of its own type
+Statement: TypeAlias = Select[*tuple[Any, ...]] | UpdateBase
+
+
+class Prepared:
+    """A SELECT, or an INSERT, UPDATE or DELETE that may return rows, with named parameters."""
+
+    def __init__(self, statement: Statement) -> None:
+        self._statement = statement
+
+    def rows(self, session: Session, given: Given) -> list[Any]:  # Any: named tuples of the statement's columns
+        """Run it; the rows it returns."""
+        connection, compiled = self._on(session)
+        found = connection.exec_driver_sql(compiled.sql, compiled.bound(given)).all()
+        return [compiled.read(row) for row in found]
+
+    def first(self, session: Session, given: Given) -> Any:  # Any: a named tuple of the statement's columns
+        """Run it; its first row, None without one."""
+        return next(iter(self.rows(session, given)), None)
+
+    def run(self, session: Session, *given: Given) -> int:
+        """Run it once for each of these; how many rows it met in all."""
+        connection, compiled = self._on(session)
+        bound = [compiled.bound(one) for one in given]
+        if not bound:
+            return 0
+        return connection.exec_driver_sql(compiled.sql, bound if len(bound) > 1 else bound[0]).rowcount
+
+    def _on(self, session: Session) -> tuple[Connection, _Compiled]:
+        bind = session.get_bind()
+        connection = bind if isinstance(bind, Connection) else session.connection()
+        return connection, _compiled(self._statement, connection.dialect, criteria_of(session))
+
+
+class _Compiled(NamedTuple):
+    sql: str
+    positions: Sequence[str] | None
+    """The parameters in the order of their marks; None where the driver knows them by name."""
+    constants: Given
+    writers: Sequence[tuple[str, Callable[[Any], Any]]]
+    readers: Sequence[tuple[int, Callable[[Any], Any]]]
+    row: type[tuple[Any, ...]]
+
+    def bound(self, given: Given) -> Any:  # Any: a tuple or a mapping, as the driver wants it
+        """The parameters as the driver takes them."""
+        values = {**self.constants, **given}
+        for name, write in self.writers:
+            values[name] = write(values[name])
+        return values if self.positions is None else tuple([values[name] for name in self.positions])
+
+    def read(self, found: Sequence[Any]) -> tuple[Any, ...]:
+        """A row as the columns' types have it."""
+        values = list(found)
+        for index, read in self.readers:
+            values[index] = read(values[index])
+        return self.row(*values)
+
+
+@lru_cache(maxsize=1_024)
+def _compiled(statement: Statement, dialect: Dialect, criteria: Criteria) -> _Compiled:
+    restricted = statement if isinstance(statement, Insert) else statement.options(*criteria)
+    compiled = restricted.compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)
+    given = {name for bind, name in compiled.bind_names.items() if bind.required}
+    state = compiled.construct_expanded_state(dict.fromkeys(given))
+    kinds = {name: bind.type.dialect_impl(dialect) for bind, name in compiled.bind_names.items()}
+    writers = [(name, kinds[name].bind_processor(dialect)) for name in state.parameters if name in kinds]
+    columns = [(str(column.key), column.type.dialect_impl(dialect)) for column in statement.exported_columns]
+    readers = [(index, kind.result_processor(dialect, None)) for index, (_, kind) in enumerate(columns)]
+    return _Compiled(
+        sql=state.statement,
+        positions=state.positiontup,
+        constants={name: value for name, value in state.parameters.items() if name not in given},
+        writers=[*state.processors.items(), *((name, write) for name, write in writers if write is not None)],
+        readers=[(index, read) for index, read in readers if read is not None],
+        row=namedtuple("Row", [key for key, _ in columns]),
+    )
+
+
+class _Listed(TypeDecorator[Sequence[Any]]):
+    """A parameter of any number of values, so that one statement serves them all: an array, on SQLite as JSON."""
+
+    impl = JSON
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """As the dialect has it."""
+        return dialect.type_descriptor(JSON() if dialect.name == "sqlite" else ARRAY(self.item))
+
+
+class _elements(GenericFunction[Any]):  # noqa: N801 - it is written like an SQL function
+    inherit_cache = True
+
+
+@compiles(_elements, "sqlite")
+def _sqlite(element: _elements, compiler: SQLCompiler, **options: Any) -> str:  # Any: the compiler's own options
+    return f"json_each({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_elements, "postgresql")
+def _postgresql(element: _elements, compiler: SQLCompiler, **options: Any) -> str:  # Any: the compiler's own options
+    return f"unnest({compiler.process(element.clauses, **options)})"
+
+
+def among(column: InstrumentedAttribute[Any], name: str) -> ColumnElement[bool]:
+    """Whether the column is one of the values of a parameter, a list."""
+    return column.in_(select(each(name, column.type)))
+
+
+def each(name: str, item: TypeEngine[Any]) -> ColumnElement[Any]:
+    """The values of a parameter, a list, as a column to select from."""
+    return _elements(bindparam(name, type_=_Listed(item))).table_valued("value", name="value").c.value
