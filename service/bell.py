@@ -9,7 +9,7 @@ from contextlib import suppress
 class Bell:
     """Rung from any thread, heard in the event loop. A waiter costs a timer and holds nothing else.
 
-    It hears of trials queued by this process; for those of others it has to look by itself now and then.
+    It is rung for what this process queues; the planner looks for what other processes have.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Bell:
     def close(self) -> None:
         """The service leaves: nobody waits any longer."""
         self.closed = True
-        self._ring()
+        self._next.set()
 
     def next(self) -> asyncio.Event:
         """The next ring from now on; ask for it before looking, and none is missed."""
@@ -47,5 +47,6 @@ class Bell:
             self.waiting -= 1
 
     def _ring(self) -> None:
-        self._next.set()
-        self._next = asyncio.Event()
+        if not self.closed:
+            self._next.set()
+            self._next = asyncio.Event()

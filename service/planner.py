@@ -27,7 +27,7 @@ from service.definitions import definitions
 from service.errors import Overloaded
 from service.lifecycle import LIVE, STATUSES
 from service.models import Study, Trial, Worker
-from service.moves import has
+from service.moves import WAITS, has
 from service.prepared import Prepared
 from service.roster import OFFERED, offering
 from service.search import strategy_for
@@ -174,7 +174,7 @@ class Planner:
         self._all_due_at = time.monotonic()
         self._stop = threading.Event()
         self._live = timedelta(seconds=settings.lease_ttl_s)
-        self._beat = min(1.0, settings.sweep_s)
+        self._beat = min(0.5, settings.sweep_s)
         self._sweep_every = timedelta(seconds=settings.sweep_s)
         self._next_sweep = self._came_round = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="planner", daemon=True)
@@ -237,10 +237,18 @@ class Planner:
         now = time.monotonic()
         if now >= self._all_due_at:
             self._all_due_at = now + self._beat
+            self._ring_for_others()
         else:
             statement = statement.where(Study.id.in_(select(Trial.study_id).where(Trial.id.in_(moved))))
         with self._database.read() as session:
             return list(session.scalars(statement))
+
+    def _ring_for_others(self) -> None:
+        """Tell the claims that wait of trials that another process of the service has queued."""
+        if not self._database.is_sqlite and self._bell.waiting:
+            with self._database.read() as session:
+                if session.scalar(select(Trial.id).where(WAITS).limit(1)) is not None:
+                    self._bell.ring()
 
     def _sweep(self) -> None:
         with self._database.write() as session:

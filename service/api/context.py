@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, TypeAlias, TypeVar
@@ -30,6 +31,10 @@ class Readers:
     looks: dict[int, tuple[float, str]] = field(default_factory=dict)
 
 
+async def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The parts of a running application."""
@@ -43,6 +48,8 @@ class Context:
     readers: Readers = field(default_factory=Readers)
     who: Principal = OWNER
     address: str | None = None
+    gone: Callable[[], Awaitable[bool]] = _never
+    """Whether the one who asks has hung up."""
 
     @property
     def live(self) -> timedelta:
@@ -63,9 +70,8 @@ async def context_of(request: Request) -> Context:
     context = request.app.state.context
     assert isinstance(context, Context)
     who, address = request.state.who, request.client.host if request.client else None
-    if who.projects is None:
-        return replace(context, who=who, address=address)
-    return replace(context, who=who, address=address, database=context.database.within(criteria(who.projects)))
+    own = replace(context, who=who, address=address, gone=request.is_disconnected)
+    return own if who.projects is None else replace(own, database=context.database.within(criteria(who.projects)))
 
 
 Ctx: TypeAlias = Annotated[Context, Depends(context_of)]

@@ -28,8 +28,8 @@ from service.access.gate import WORK, GatedRoute
 from service.api.context import Context, Ctx
 from service.database import Job
 
-LOOK_S = 0.8
-"""How often a waiting claim looks by itself, for trials that another process of the service has queued."""
+LOOK_S = 1.0
+"""How often a claim that waits sees whether its worker is still there."""
 WAITING = 1_000
 """Claims that may wait at a time; beyond that they are answered at once."""
 
@@ -42,12 +42,16 @@ async def claim(body: ClaimRequest, ctx: Ctx) -> ClaimReply:
     until = time.monotonic() + body.wait_s
     while True:
         ring = ctx.bell.next()
-        leases = await _claimed(body, ctx)
-        left = until - time.monotonic()
-        if leases or left <= 0 or ctx.bell.closed or ctx.bell.waiting >= WAITING:
-            waited = body.wait_s > 0 and left <= 0
-            return ClaimReply(leases=leases, retry_after_s=0.0 if leases or waited else ctx.settings.idle_retry_s)
-        await ctx.bell.heard(ring, min(left, LOOK_S))
+        if leases := await _claimed(body, ctx):
+            return ClaimReply(leases=leases, retry_after_s=0.0)
+        while not ring.is_set():
+            left = until - time.monotonic()
+            if left <= 0 or ctx.bell.waiting >= WAITING or await ctx.gone():
+                waited = body.wait_s > 0 and left <= 0
+                return ClaimReply(leases=[], retry_after_s=0.0 if waited else ctx.settings.idle_retry_s)
+            await ctx.bell.heard(ring, min(left, LOOK_S))
+        if ctx.bell.closed or await ctx.gone():
+            return ClaimReply(leases=[], retry_after_s=ctx.settings.idle_retry_s)
 
 
 async def _claimed(body: ClaimRequest, ctx: Context) -> list[Lease]:
