@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -96,6 +97,25 @@ class Recorder:
         with self._path.open("ab", buffering=0) as file:
             for call in calls:
                 file.write(json.dumps(asdict(call)).encode() + b"\n")
+
+
+class Watch:
+    """Counts what is written down while it storms."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: Counter[Path] = Counter()
+
+    def accepted(self) -> int:
+        """Calls that were answered well since this was last asked."""
+        found = 0
+        for path in self._folder.glob("*.jsonl"):
+            with path.open("rb") as file:
+                file.seek(self._seen[path])
+                written = file.read()
+            self._seen[path] += len(written)
+            found += written.count(b'"verdict": "ok"')
+        return found
 
 
 def read(folder: Path) -> list[Call]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.chaos.checker import Limits, Violation, check
 from benchmarks.chaos.farm import Farm
-from benchmarks.chaos.history import Call, Recorder, Verdict, read
+from benchmarks.chaos.history import Call, Recorder, Verdict, Watch, read
 from benchmarks.chaos.nemesis import Nemesis
 from benchmarks.chaos.state import State, look
 from client.errors import NotFound, ServiceUnavailable
@@ -23,6 +23,7 @@ from contract.studies import CreateStudy
 from service.settings import Settings
 from tests.postgres import PostgresServer
 
+BUSY_S = 60.0
 PEACE_S = 180.0
 """So long may nothing end once the faults are over; what has not ended by then is stuck. A slow machine is not."""
 
@@ -101,7 +102,7 @@ def run(plan: Plan) -> Outcome:
 
 def _storm(plan: Plan, farm: Farm, nemesis: Nemesis) -> None:
     supply, until = Supply(farm, Recorder(farm.folder / "driver.jsonl")), time.monotonic() + plan.at_least_s
-    faults = cycle(nemesis.faults())
+    faults, watch = cycle(nemesis.faults()), Watch(farm.folder)
     while nemesis.done["service killed"] < plan.kills or time.monotonic() < until:
         farm.hire(plan.workers, plan.pace_s)
         supply.refill()
@@ -110,7 +111,17 @@ def _storm(plan: Plan, farm: Farm, nemesis: Nemesis) -> None:
         if plan.faults:
             next(faults)()
         if nemesis.done["service killed"] < plan.kills:
+            _until_busy(watch, plan.workers)
             nemesis.kill_service()
+
+
+def _until_busy(watch: Watch, calls: int) -> None:
+    """Wait until the service has accepted so many calls again: whoever kills one that does nothing shows nothing."""
+    watch.accepted()
+    done, until = 0, time.monotonic() + BUSY_S
+    while done < calls and time.monotonic() < until:
+        time.sleep(0.02)
+        done += watch.accepted()
 
 
 def _settle(farm: Farm) -> None:
