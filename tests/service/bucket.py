@@ -22,7 +22,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     secret = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_DEFAULT_REGION": "us-east-1"}
     for variable, value in {"AWS_ENDPOINT_URL": url, **secret}.items():
         monkeypatch.setenv(variable, value)
-    assert httpx2.put(f"{url}/{name}").status_code == 200
+    assert httpx2.put(f"{url}/{name}", timeout=60).status_code == 200
     yield f"s3://{name}/prefix"
     S3FileSystem.clear_instance_cache()
     server.stop()
