@@ -50,13 +50,14 @@ conformance: install
 
 # A hundred kills on each database, the mutants, ten times the load, a simulated day, and the races and the model in depth: half an hour.
 chaos: install
+	$(BIN)/pip install --quiet --editable '.[service,worker,dev,clouds]'
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
 	$(BIN)/python -m benchmarks.chaos --postgres $(ARGS)
 	$(BIN)/python -m benchmarks.chaos --mutants
 	$(BIN)/python -m benchmarks.overload $(ARGS)
 	$(BIN)/python -m benchmarks.overload --postgres $(ARGS)
 	$(BIN)/python -m benchmarks.soak $(ARGS)
-	$(BIN)/python -m pytest -m slow --timeout 900 tests/service tests/e2e tests/worker --ignore tests/worker/engine
+	$(BIN)/python -m pytest -m slow --timeout 900 tests/service tests/e2e tests/worker tests/architecture --ignore tests/worker/engine
 
 # Every endpoint with every kind of value, on both databases.
 fuzz: install

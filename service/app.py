@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.util import find_spec
 
 from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
@@ -20,6 +21,7 @@ from service.artifact_store import ArtifactStore, open_store
 from service.bell import Bell
 from service.dashboard_routes import install as install_dashboard
 from service.database import Database
+from service.errors import StartupError
 from service.etag import ETagMiddleware
 from service.guard import Guard
 from service.keeper import Keeper
@@ -86,6 +88,8 @@ def create_app(settings: Settings) -> FastAPI:
 def tracing(environment: Mapping[str, str]) -> TelemetryConfig:
     """OpenTelemetry, which needs the extra `otel`, where `OTEL_EXPORTER_OTLP_ENDPOINT` says whom to send to."""
     wanted = bool(environment.get("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    if wanted and find_spec("opentelemetry.sdk") is None:
+        raise StartupError('OTEL_EXPORTER_OTLP_ENDPOINT is set, and this needs: pip install "switchback[otel]"')
     return {
         "auto_configure": wanted,
         "tracing": wanted,

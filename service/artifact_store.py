@@ -140,7 +140,8 @@ class Bucket:
         except ImportError as error:
             raise StartupError(f"artifacts: {url} needs fsspec; install it, and for S3 s3fs") from error
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(url)
+            # A listing that is kept would hide what other service processes have put there and removed since.
+            self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise StartupError(f"artifacts: cannot use {url}: {error}") from error
 

@@ -50,10 +50,13 @@ class Guard:
             return 431, "head-too-large", f"at most {MAX_HEADERS} headers of {MAX_HEAD} bytes, got {len(headers.raw)}"
         host = _name(f"//{headers.get('host', '')}")
         if host not in self.hosts:
-            return 421, "host-not-allowed", _rule("Host", self.hosts, host)
+            shown = ", ".join(sorted(self.hosts))
+            said = f"Host: must name this service ({shown}; more with `switchback serve --allow-host`), got {host!r}"
+            return 421, "host-not-allowed", said
         origin = headers.get("origin")
-        if origin is not None and (_name(origin) not in self.hosts):
-            return 403, "origin-not-allowed", _rule("Origin", self.hosts, origin)
+        if origin is not None and _place(origin) != headers["host"].lower():
+            said = f"Origin: must be the address that was called ({headers['host']}), got {origin!r}"
+            return 403, "origin-not-allowed", said
         length = headers.get("content-length", "0")
         if not raw and length.isascii() and length.isdigit() and int(length) > MAX_BODY:
             return 413, "body-too-large", f"the body may have at most {MAX_BODY} bytes, got {length}"
@@ -68,6 +71,9 @@ def _name(address: str) -> str | None:
         return None
 
 
-def _rule(header: str, hosts: frozenset[str], got: str | None) -> str:
-    shown = ", ".join(sorted(hosts))
-    return f"{header}: must name this service ({shown}; more with `switchback serve --allow-host`), got {got!r}"
+def _place(origin: str) -> str | None:
+    """Name and port: a page of another port of this machine is another's page."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None

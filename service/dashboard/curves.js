@@ -29,8 +29,9 @@ export function seriesOf(data) {
   return new Set(data.curves.flatMap((curve) => Object.keys(curve.values)));
 }
 
-/** Draws both panels. `look(trial)` gives colour, dash, width, opacity and the layer of a trial; `momentum` adds its axis. */
-export async function drawCurves(prefix, data, view, { look, momentum = false }) {
+/** Draws both panels. `look(trial)` gives colour, dash, width, opacity and the layer of a trial; `momentum` adds its axis.
+    `usable(trial)`: whether its rate must fit the linear axis; one that diverged at 1e9 would flatten all others. */
+export async function drawCurves(prefix, data, view, { look, momentum = false, usable = () => true }) {
   const order = (list) => [...list].sort((a, b) => look(a.trial_id).layer - look(b.trial_id).layer);
   const label = new Map(data.curves.map((curve) => [curve.trial_id, `#${curve.number} ${curve.family}`]));
   const metrics = order(data.curves).map((curve) => metricLine(curve, view.series, look(curve.trial_id))).filter((one) => one.x.length);
@@ -42,6 +43,8 @@ export async function drawCurves(prefix, data, view, { look, momentum = false })
     x: rate.steps, y: rate.momentum, name: "momentum", colour: token("--soft"), dash: "dot", width: 1.4, axis: "y2",
   }));
   const reach = [0, Math.max(1, ...data.rates.flatMap((rate) => rate.steps.at(-1) ?? 0), ...data.curves.flatMap((curve) => curve.steps.at(-1) ?? 0))];
+  const peak = Math.max(0, ...data.rates.filter((rate) => usable(rate.trial_id)).map((rate) => Math.max(...rate.lr)));
+  const heights = view.logRate || !peak ? null : [0, 1.06 * peak];
   const x = { title: "updates", range: reach };
   const title = SERIES[view.series] ?? view.series;
   await Promise.all([
@@ -51,7 +54,7 @@ export async function drawCurves(prefix, data, view, { look, momentum = false })
       annotations: metrics.length ? [] : [note(`no ${title.toLowerCase()} reported yet`)],
     }),
     draw(`${prefix}-rate`, [...rates, ...moments], {
-      x: { ...x, visible: rates.length > 0 }, y: { title: "learning rate", log: view.logRate, visible: rates.length > 0, dtick: view.logRate ? ticksOf(rates) : null }, revision: String(view.logRate),
+      x: { ...x, visible: rates.length > 0 }, y: { title: "learning rate", log: view.logRate, range: heights, visible: rates.length > 0, dtick: view.logRate ? ticksOf(rates) : null }, revision: String(view.logRate),
       y2: moments.length ? { title: "momentum (dotted)", range: [0, 1.02] } : null,
       label: `Learning rate of ${rates.length} trials`,
       annotations: rates.length ? [] : [note("no trial has started yet")],

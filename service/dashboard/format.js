@@ -72,7 +72,7 @@ export function count(amount, noun, plural = `${noun}s`) {
 
 const METHODS = { grid: "grid", tpe: "TPE", range_test: "range test" };
 const OPTIMIZERS = { sgd: "SGD", adam: "Adam", adamw: "AdamW", rmsprop: "RMSprop" };
-const USUAL = { beta2: 0.999, alpha: 0.99, eps: 1e-8 };
+const USUAL = { layer_decay: 1, beta2: 0.999, alpha: 0.99, eps: 1e-8 };
 const ORIGINS = { grid: "grid", startup: "start-up", tpe: "TPE", "quasi-random": "quasi-random", range_test: "range test" };
 
 export const method = (search) => METHODS[search.method] ?? search.method;

@@ -109,7 +109,8 @@ async function paint(data, view, picked) {
   }
   const { study, board, curves } = data;
   const look = looks(curves, board.items, picked, families(familyNames(study.definition, board.items, curves.curves)));
-  await drawCurves(PREFIX, curves, { ...view, series: view.series ?? "train_loss" }, { look });
+  const useless = new Set(board.items.filter((entry) => entry.mean === null && !picked.has(entry.config)).flatMap((entry) => entry.trial_ids));
+  await drawCurves(PREFIX, curves, { ...view, series: view.series ?? "train_loss" }, { look, usable: (trial) => !useless.has(trial) });
 }
 
 /** How each trial is drawn: in its family's colour, fainter down the ranks; the highlighted ones stand out. */

@@ -16,11 +16,20 @@ from service.errors import StartupError
 KEY = "ab/abcd-1"
 
 
-@pytest.fixture(params=["folder", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ArtifactStore]:
-    bucket = f"memory://{secrets.token_hex(8)}/prefix"
-    yield open_store(str(tmp_path / "artifacts") if request.param == "folder" else bucket)
-    fsspec.filesystem("memory").store.clear()
+@pytest.fixture(params=["folder", "memory", pytest.param("s3", marks=pytest.mark.slow)])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "folder":
+        yield str(tmp_path / "artifacts")
+    elif request.param == "memory":
+        yield f"memory://{secrets.token_hex(8)}/prefix"
+        fsspec.filesystem("memory").store.clear()
+    else:
+        yield request.getfixturevalue("bucket")
+
+
+@pytest.fixture
+def store(address: str) -> ArtifactStore:
+    return open_store(address)
 
 
 def put(store: ArtifactStore, key: str, *pieces: bytes) -> None:
@@ -74,6 +83,28 @@ def test_only_files_older_than_asked_are_listed(store: ArtifactStore) -> None:
     put(store, KEY, b"x")
     assert list(store.older_than(datetime.now(UTC) - timedelta(seconds=60))) == []
     assert keys(store) == [KEY]
+
+
+@pytest.mark.parametrize("address", [pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
+def test_what_other_processes_put_and_removed_is_seen_at_once(store: ArtifactStore, address: str) -> None:
+    put(store, KEY, b"x")
+    assert keys(store) == [KEY]
+    other = fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+    other.pipe_file(f"{address}/ab/other", b"y")
+    other.rm_file(f"{address}/{KEY}")
+    assert (b"".join(store.read("ab/other")), keys(store)) == (b"y", ["ab/other"])
+    with pytest.raises(FileNotFoundError):
+        store.read(KEY)
+
+
+@pytest.mark.parametrize("address", [pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
+def test_an_object_of_several_parts_appears_only_when_it_is_whole(store: ArtifactStore) -> None:
+    staged, data = store.stage(KEY), secrets.token_bytes(60 * CHUNK)  # s3fs sends parts of 50 MiB
+    staged.write(data)
+    staged.seal()
+    assert keys(store) == []
+    staged.publish()
+    assert b"".join(store.read(KEY)) == data
 
 
 def test_a_folder_shows_nothing_before_the_rename_and_removes_old_leftovers(tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ from contract.artifacts import digest_header
 from contract.leases import LeaseRef, Release
 from service import artifacts, queue
 from service.api.context import Context
+from service.app import create_app
 from service.guard import MAX_BODY
 from service.models import Artifact
+from service.settings import Settings
 
 DATA = b"weights" * 100
 
@@ -38,6 +40,10 @@ def own(held: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def held(http: TestClient) -> dict[str, Any]:
+    return begun(http)
+
+
+def begun(http: TestClient) -> dict[str, Any]:
     http.post("/api/v1/studies", json=definition(cells=1).model_dump(mode="json"))
     return claim(http)
 
@@ -189,3 +195,21 @@ def test_a_file_that_may_still_get_its_row_is_left_alone(http: TestClient) -> No
     soon = datetime.now(UTC) + artifacts.ORPHANED_AFTER / 2
     assert artifacts.collect_orphans(context(http).database, context(http).store, now=soon) == 0
     upload.discard()
+
+
+@pytest.mark.slow
+def test_in_a_bucket_a_file_is_streamed_fenced_superseded_and_collected_as_in_a_folder(
+    database_url: str, bucket: str
+) -> None:
+    app, data = create_app(Settings(database=database_url, artifacts=bucket)), os.urandom(9 * MAX_BODY)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as http:
+        held = begun(http)
+        path = f"/api/v1/trials/{held['trial_id']}/artifacts/checkpoint"
+        sent = [put(http, held, b"old", step=10), put(http, held, data, step=20), put(http, held | {"attempt": 2})]
+        wrong = put(http, held, **{"Repr-Digest": digest_header("00" * 32)})
+        assert ([one.status_code for one in sent], wrong.status_code) == ([200, 200, 409], 422)
+        assert http.get(path).content == data
+        store, late = context(http).store, datetime.now(UTC) + timedelta(hours=1)
+        assert len(list(store.older_than(late))) == 1
+        artifacts.Upload(store, size=3, digest=sha256(b"abc").hexdigest()).discard()
+        assert artifacts.collect_orphans(context(http).database, store, now=late) == 0

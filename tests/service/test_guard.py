@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from desk import definition
 from fastapi.testclient import TestClient
 from processes import serve
 
@@ -30,14 +31,27 @@ def test_a_request_for_loopback_is_answered(http: TestClient, host: str) -> None
     assert http.get(STUDIES, headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example", "http://["])
+FOREIGN = ["https://evil.example", "null", "http://localhost.evil.example", "http://[", "http://localhost:3000", ""]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
 def test_a_request_from_a_foreign_page_is_refused_even_to_read(http: TestClient, origin: str) -> None:
-    answer = http.get(STUDIES, headers={"Origin": origin})
+    answer = http.get(STUDIES, headers={"Host": "localhost:8765", "Origin": origin})
     assert (answer.status_code, answer.json()["code"]) == (403, "origin-not-allowed")
 
 
-def test_the_services_own_page_may_call_it(http: TestClient) -> None:
-    assert http.get(STUDIES, headers={"Origin": "http://localhost:8765"}).status_code == 200
+@pytest.mark.parametrize("place", ["localhost:8765", "127.0.0.1:8765", "[::1]:8765", "localhost"])
+def test_the_services_own_page_may_call_it(http: TestClient, place: str) -> None:
+    headers = {"Host": place, "Origin": f"http://{place}"}
+    assert http.get(STUDIES, headers=headers).status_code == 200
+
+
+def test_a_page_of_another_port_of_the_machine_cannot_stop_a_study(http: TestClient) -> None:
+    study = http.post(STUDIES, json=definition().model_dump(mode="json")).json()["id"]
+    # A POST without a body is one a browser sends across origins without asking first.
+    headers = {"Host": "localhost:8765", "Origin": "http://localhost:3000"}
+    assert http.post(f"{STUDIES}/{study}/stop", headers=headers).status_code == 403
+    assert http.get(f"{STUDIES}/{study}").json()["status"] == "running"
 
 
 def test_a_body_over_the_limit_is_refused_by_its_declared_length(http: TestClient) -> None:

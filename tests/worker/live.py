@@ -62,8 +62,10 @@ def serving(template: Path, folder: Path, **settings: Any) -> Iterator[LiveServi
     path.write_bytes(template.read_bytes())
     service = LiveService(ServiceSettings(database=f"sqlite:///{path}", idle_retry_s=0.1, **settings))
     service.start()
-    yield service
-    service.stop()
+    try:
+        yield service
+    finally:
+        service.stop()
 
 
 def wait_until(holds: Callable[[], object], timeout_s: float = 20.0) -> None:
