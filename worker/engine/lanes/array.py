@@ -55,7 +55,7 @@ class Array:
         self._criterion = criterion(
             first.job.task, first.job.label_smoothing, data.train.targets[: first.job.batch_size]
         )
-        self._feed = Feed(first.job, data.train, device, augment(first.job, data.train.inputs, first.horizon))
+        self.feed = Feed(first.job, data.train, device, augment(first.job, data.train.inputs, first.horizon))
         self._precisely = Precision(first.job, device)
         self._record: Record | None = record
         self._recorded: Recorded | None = None
@@ -114,8 +114,8 @@ class Array:
 
     def advance(self, keep_on: Callable[[], bool]) -> int:
         """Train all rows until the first of them comes to its stop, or `keep_on` says no; how many updates that was."""
-        steps = min(row.stop - row.step for row in self.rows)
-        numbers, batches = self._columns(steps), self._feed.ahead(self.rows, steps)
+        steps = min(min(row.stop - row.step, self.feed.even(row)) for row in self.rows)
+        numbers, batches = self._columns(steps), self.feed.ahead(self.rows, steps)
         update = self._recorded or self._update
         losses: list[Tensor] = []
         places = [(row.some.mask_seed, row.step) for row in self.rows]
@@ -182,7 +182,7 @@ class Array:
 
     def _update(self, batch: Batch, numbers: Tensor, draws: Draws) -> Tensor:
         """One update of every lane; the losses before it, [K], as the criterion gives them."""
-        inputs, targets = self._feed.examples(batch)
+        inputs, targets = self.feed.examples(batch)
         state = State(self._leaves, self._buffers, self._lanes, training=True, draws=draws)
         flow = shared(inputs) if batch.shared else own(inputs)
         outputs = self._precisely(self.stack, flow, state)
