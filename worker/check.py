@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import torch
@@ -73,9 +76,16 @@ def check(task: Task) -> Iterator[Finding]:
             yield Finding(looked_at, str(fault))
             return
         except Exception as error:  # noqa: BLE001  # the task is the user's code: whatever it raises is the finding
-            yield Finding(looked_at, f"it raised {type(error).__name__}: {error}")
+            yield Finding(looked_at, f"it raised {type(error).__name__}: {error}{_place(error)}")
             return
         yield Finding(looked_at, None)
+
+
+def _place(error: Exception) -> str:
+    """Where in the user's own file: the last line on the way to the error that is in no library, nor here."""
+    others = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), str(Path(__file__).parent))
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(others)]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno}: {own[-1].line})" if own else ""
 
 
 def _of_what_it_has(task: Task, held: list[Split]) -> Iterator[Look]:

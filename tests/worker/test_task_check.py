@@ -157,7 +157,7 @@ def test_nothing_is_wrong_with_what_is_built_in(key: str) -> None:
         (Reshuffled, "data(): a second call gives other training data"),
         (Unlike, "data(): need examples of one shape: [1, 8, 8] in train, but [64] in validation"),
         (Holed, "data(): the inputs of train hold NaN or infinity"),
-        (Raising, "it raised FileNotFoundError: no such file: images.npy"),
+        (Raising, "it raised FileNotFoundError: no such file: images.npy (test_task_check.py, line "),
         (Restless, "training: two runs with one seed differ"),
     ],
 )

@@ -85,6 +85,7 @@ def test_it_names_the_extra_to_install_where_torch_is_missing(monkeypatch: pytes
         ("--device", "warp", "device: need one that torch can use here, got 'warp'"),
         ("--url", "ftp://x", "url: must be an address such as"),
         ("--task", "nowhere", "task: need package.module:name, got 'nowhere'"),
+        ("--threads", "4096", "threads: need at most the"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_refused_by_name(option: str, value: str, said: str) -> None:

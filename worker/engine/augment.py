@@ -11,13 +11,17 @@ from torch.nn import functional
 from worker.engine.augmentation import Augmentation, Resizing
 from worker.engine.job import Job
 from worker.engine.plan import FORTUNE, Horizon, PlanError
+from worker.tasks import Split
+
+EVER = 2**62
+"""Updates; more than anybody makes."""
 
 DRAWS = 5
 """Numbers of luck for an image: its shift down and to the right, whether it is flipped, and where the square is cut."""
 
 
 class Augment:
-    """What a job does to its training images: a pure function of the image, its luck and the step.
+    """What a job does to its training images: a pure function of the image, its luck and the step's height.
 
     `sizes`: the height of the images of each step, int [T]; None: as they are.
     """
@@ -33,17 +37,27 @@ class Augment:
             raise PlanError(f"augmentation.crop: need less than the sides {height} x {width}, got {wanted.crop}")
         self.sizes = None if wanted.resizing is None else sizes(wanted.resizing, height, horizon)
 
-    def __call__(self, images: Tensor, luck: Tensor, step: int) -> Tensor:
-        """Of images [..., C, H, W] and luck [..., DRAWS]; `step` is that of the update about to be made."""
-        *front, channels, height, width = images.shape
-        pixels, luck = images.reshape(-1, channels, height * width), luck.reshape(-1, DRAWS, 1)
+    def height(self, step: int) -> int:
+        """Of the images of update `step`."""
+        return self._whole[0] if self.sizes is None else int(self.sizes[step])
+
+    def even(self, step: int) -> int:
+        """For how many updates from `step` on the height stays."""
+        if self.sizes is None:
+            return EVER
+        later = np.flatnonzero(self.sizes[step:] != self.sizes[step])
+        return int(later[0]) if len(later) else EVER
+
+    def __call__(self, images: Tensor, luck: Tensor, height: int) -> Tensor:
+        """Of images [..., C, H, W] and luck [..., DRAWS], at the height of the update about to be made."""
+        *front, channels, high, wide = images.shape
+        pixels, luck = images.reshape(-1, channels, high * wide), luck.reshape(-1, DRAWS, 1)
         if self._wanted.crop or self._wanted.flip:
-            places = self._sources(luck).view(-1, 1, height * width)
+            places = self._sources(luck).view(-1, 1, high * wide)
             pixels = pixels.gather(2, places.expand(-1, channels, -1))
         if self._wanted.cutout:
-            pixels = pixels.masked_fill(self._square(luck).view(-1, 1, height * width), 0.0)
-        whole = pixels.view(-1, channels, height, width)
-        made = whole if self.sizes is None else self._sized(whole, int(self.sizes[step]))
+            pixels = pixels.masked_fill(self._square(luck).view(-1, 1, high * wide), 0.0)
+        made = self._sized(pixels.view(-1, channels, high, wide), height)
         return made.view(*front, *made.shape[1:])
 
     def _sources(self, luck: Tensor) -> Tensor:
@@ -73,8 +87,13 @@ class Augment:
     def _sized(self, images: Tensor, height: int) -> Tensor:
         if height == self._whole[0]:
             return images
-        size = _in_proportion(height, self._whole)
-        return functional.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+        return functional.interpolate(
+            images, size=self.size(height), mode="bilinear", align_corners=False, antialias=True
+        )
+
+    def size(self, height: int) -> tuple[int, int]:
+        """Height and width, in the proportions of the whole image."""
+        return height, max(1, round(self._whole[1] * height / self._whole[0]))
 
 
 def augment(job: Job, images: Tensor, horizon: Horizon) -> Augment | None:
@@ -100,16 +119,16 @@ def sizes(wanted: Resizing, height: int, horizon: Horizon) -> NDArray[np.int64]:
 
 
 @torch.no_grad()
-def check_sizes(model: nn.Module, images: Tensor, table: NDArray[np.int64] | None) -> None:
-    """Raises PlanError when the model cannot read images of all these heights."""
-    if table is None:
+def check_sizes(model: nn.Module, treated: Augment | None, train: Split) -> None:
+    """Raises PlanError when the model cannot read images of all the sizes to come."""
+    if treated is None or treated.sizes is None:
         return
-    was = model.training
+    was, some = model.training, next(model.parameters())
     model.eval()
-    for height in np.unique(table).tolist():
-        size = _in_proportion(height, images.shape[-2:])
+    for height in np.unique(treated.sizes).tolist():
+        size = treated.size(height)
         try:
-            model(images.new_zeros(1, images.shape[1], *size))
+            model(some.new_zeros(1, train.inputs.shape[1], *size))
         except Exception as error:  # whatever torch or the user's code trips over
             first = str(error).partition("\n")[0]
             raise PlanError(
@@ -117,10 +136,6 @@ def check_sizes(model: nn.Module, images: Tensor, table: NDArray[np.int64] | Non
                 f"but at {size[0]} x {size[1]} pixels it raises {type(error).__name__}: {first}"
             ) from error
     model.train(was)
-
-
-def _in_proportion(height: int, whole: tuple[int, ...]) -> tuple[int, int]:
-    return height, max(1, round(whole[1] * height / whole[0]))
 
 
 def _below(luck: Tensor, count: int) -> Tensor:

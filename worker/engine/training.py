@@ -39,8 +39,7 @@ class Training:
         self._stream = RandomStream(derived_seed(job.seed, WEIGHTS), device)
         with self._stream.active():
             self._model = job.task.model().to(device=device, dtype=dtype).train()
-        if self._augment is not None:
-            check_sizes(self._model, self._data.train.inputs, self._augment.sizes)
+        check_sizes(self._model, self._augment, self._data.train)
         self._dropouts, self._mask_seed = dropout.install(self._model), mask_seed(job)
         (lr,), momenta = self.rates.lr(0, 1), self.rates.momentum(0, 1)
         momentum = job.optimizer.momentum if momenta is None else momenta[0]
@@ -121,7 +120,7 @@ class Training:
             rows = order[row : row + size]
             inputs = train.inputs[rows]
             if self._augment is not None and luck is not None:
-                inputs = self._augment(inputs, luck[row : row + size], self.step)
+                inputs = self._augment(inputs, luck[row : row + size], self._augment.height(self.step))
             loss = self._update(inputs, train.targets[rows], lr)
             self._sum += loss
             if self.step == 0:

@@ -12,7 +12,8 @@ from lane_jobs import CPU, ENGINES, alone, at_rate, curves, gap, job, train
 from torch import Tensor
 
 from schedules import Span
-from worker.engine import Augmentation, Failed, Lanes, Points, Resizing, Solo, Started
+from schedules.presets import REGISTRY
+from worker.engine import Augmentation, Failed, Lanes, Points, Resizing, Solo, Started, Tree
 from worker.engine.augment import DRAWS, Augment, sizes
 from worker.engine.lanes.likeness import alike, told
 from worker.engine.plan import Horizon, PlanError, epoch_luck
@@ -40,7 +41,7 @@ def one_by_one(images: Tensor, luck: Tensor, wanted: Augmentation) -> Tensor:
 @pytest.mark.parametrize("shape", [(40, 3, 8, 8), (40, 1, 5, 9)])
 def test_all_images_at_once_are_what_each_is_by_hand(shape: tuple[int, ...]) -> None:
     images, luck = torch.rand(shape, generator=torch.Generator().manual_seed(0)), epoch_luck(0, 0, shape[0], DRAWS)
-    batched = Augment(EVERYTHING, images, HORIZON)(images, luck, 0)
+    batched = Augment(EVERYTHING, images, HORIZON)(images, luck, shape[-2])
     assert torch.equal(batched, one_by_one(images, luck, EVERYTHING))
     assert len({image.numpy().tobytes() for image in batched}) == shape[0]
 
@@ -93,10 +94,22 @@ def test_images_grow_over_the_horizon_in_multiples() -> None:
 def test_a_convolutional_model_learns_on_images_that_grow() -> None:
     growing = Augmentation(flip=True, resizing=Resizing(multiple=1))
     given = job(model="cnn", steps=24, schedule="constant", augmentation=growing)
-    events = train(Lanes(CPU), given)
+    events = train(Solo(CPU), given)
     losses = [event.values["train_loss"] for event in events if isinstance(event, Points)]
     assert losses[-1] < 0.9 * losses[0]
-    assert curves(events)[1] == alone(given)
+
+
+@pytest.mark.parametrize("maker", [Lanes, Tree])
+def test_lanes_whose_images_are_larger_wait_for_the_others(maker: type[Lanes]) -> None:
+    growing = Augmentation(crop=1, resizing=Resizing(multiple=1))
+    given = [
+        job(0, id=part, model="cnn", schedule="wsd", steps=12, report_every=3, augmentation=growing, seed=part // 3)
+        for part in range(5)
+    ]
+    given = [replace(one, schedule=REGISTRY["wsd"].build(lr=0.05, decay=0.2 + 0.1 * one.id)) for one in given]
+    events = train(maker(CPU, lanes=2, dtype=torch.float64), *given)
+    assert "solo" not in {event.engine for event in events if isinstance(event, Started)}
+    assert max(gap(alone(one, torch.float64), curves(events)[one.id]) for one in given) < 1e-12
 
 
 @pytest.mark.parametrize(

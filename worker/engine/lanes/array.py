@@ -62,7 +62,7 @@ class Array:
         self._criterion = criterion(first.job.task, first.job.label_smoothing, data.train.targets[:size])
         self._precisely = Precision(first.job, device)
         self._model = gradients(first.stack, self._criterion, size, self._precisely)
-        self._feed = Feed(first.job, data.train, device, augment(first.job, data.train.inputs, first.horizon))
+        self.feed = Feed(first.job, data.train, device, augment(first.job, data.train.inputs, first.horizon))
         self._averages = Averages(first)
         self._record: Record | None = record
         self._recorded: Recorded | None = None
@@ -122,8 +122,8 @@ class Array:
 
     def advance(self, keep_on: Callable[[], bool]) -> int:
         """Train all rows until the first of them comes to its stop, or `keep_on` says no; how many updates that was."""
-        steps = min(row.stop - row.step for row in self.rows)
-        numbers, batches = self._columns(steps), self._feed.ahead(self.rows, steps)
+        steps = min(min(row.stop - row.step, self.feed.even(row)) for row in self.rows)
+        numbers, batches = self._columns(steps), self.feed.ahead(self.rows, steps)
         self._averages.ready(self.rows, steps)
         update = self._recorded or self._update
         losses: list[Tensor] = []
@@ -211,7 +211,7 @@ class Array:
 
     def _update(self, batch: Batch, numbers: Tensor, draws: Draws) -> Tensor:
         """One update of every lane; the losses before it, [K], as the criterion gives them."""
-        inputs, targets = self._feed.examples(batch)
+        inputs, targets = self.feed.examples(batch)
         state = State(self._leaves, self._buffers, self._lanes, training=True, draws=draws)
         losses, found = self._model(shared(inputs) if batch.shared else own(inputs), targets, state)
         *columns, decay = numbers.unbind()

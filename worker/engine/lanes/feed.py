@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from worker.engine.augment import DRAWS, Augment
+from worker.engine.augment import DRAWS, EVER, Augment
 from worker.engine.job import Job
 from worker.engine.lanes.row import Row
 from worker.engine.plan import epoch_luck, epoch_order
@@ -19,11 +19,11 @@ Place: TypeAlias = tuple[int, int]
 
 
 class Batch(NamedTuple):
-    """Of update `step`: the examples' rows [B], the same for all lanes, or [K, B]; and their luck [..., DRAWS]."""
+    """The examples' rows [B], the same for all lanes, or [K, B]; their luck [..., DRAWS], and the height they get."""
 
-    step: int
     rows: Tensor
-    luck: Tensor | None
+    luck: Tensor | None = None
+    height: int = 0
 
     @property
     def shared(self) -> bool:
@@ -41,24 +41,32 @@ class Feed:
     def ahead(self, rows: Sequence[Row], steps: int) -> list[Batch]:
         """The next steps of these rows, all of one epoch each; one batch for all of them when all are in one place.
 
-        Where images are resized, the rows are at steps of one size.
+        Where images grow, the rows are at steps of one height, and no more than `even` steps are asked for.
         """
         positions = [row.position for row in rows]
         places = {(seed, epoch) for seed, epoch, _ in positions}
         examples = len(self._train)
         orders = self._orders = self._kept(self._orders, places, lambda place: epoch_order(*place, examples))
-        chosen, first = _cut(orders, positions, self._size, steps), rows[0].step
+        chosen = _cut(orders, positions, self._size, steps)
         if self._augment is None:
-            return [Batch(first + index, one, None) for index, one in enumerate(chosen)]
+            return [Batch(one) for one in chosen]
         lucks = self._lucks = self._kept(self._lucks, places, lambda place: epoch_luck(*place, examples, DRAWS))
-        pairs = zip(chosen, _cut(lucks, positions, self._size, steps), strict=True)
-        return [Batch(first + index, *pair) for index, pair in enumerate(pairs)]
+        height, pairs = self.height(rows[0]), zip(chosen, _cut(lucks, positions, self._size, steps), strict=True)
+        return [Batch(*pair, height) for pair in pairs]
+
+    def height(self, row: Row) -> int:
+        """Of the images that the row's next update reads; rows of one array differ in it only where images grow."""
+        return 0 if self._augment is None else self._augment.height(row.step)
+
+    def even(self, row: Row) -> int:
+        """For how many updates that stays."""
+        return EVER if self._augment is None else self._augment.even(row.step)
 
     def examples(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Inputs, as they are trained on, and targets."""
         inputs, targets = self._train.inputs[batch.rows], self._train.targets[batch.rows]
         if self._augment is not None and batch.luck is not None:
-            inputs = self._augment(inputs, batch.luck, batch.step)
+            inputs = self._augment(inputs, batch.luck, batch.height)
         return inputs, targets
 
     def _kept(

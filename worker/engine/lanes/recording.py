@@ -57,7 +57,7 @@ class Recorded:
     def __call__(self, batch: Batch, numbers: Tensor, draws: Draws) -> Tensor:
         if self._refused is not None:
             return self._update(batch, numbers, draws)
-        shape = batch.rows.shape
+        shape = batch.rows.shape, batch.height
         if shape not in self._recordings and self._made[shape] >= WARM:
             self._begin(shape, batch, numbers, draws)
         if shape in self._recordings:
@@ -96,7 +96,7 @@ class _Recording:
 
     def __init__(self, update: Update, record: Record, batch: Batch, numbers: Tensor, draws: Draws) -> None:
         luck = None if batch.luck is None else batch.luck.clone()
-        self._batch, self._numbers = Batch(batch.step, batch.rows.clone(), luck), numbers.clone()
+        self._batch, self._numbers = Batch(batch.rows.clone(), luck, batch.height), numbers.clone()
         self._replay = record(lambda: update(self._batch, self._numbers, draws))
 
     def __call__(self, batch: Batch, numbers: Tensor) -> Tensor:

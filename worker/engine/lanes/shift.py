@@ -44,8 +44,8 @@ class Shift:
         self.lanes = lanes
         self._waiting: list[Waiting] = []
         self.row_steps = 0
-        # With so many rows a round went well.
-        self._proven = 0
+        # Numbers of rows, and heights of their images, with which a round went well.
+        self._proven: set[tuple[int, int]] = set()
         # Who goes on in a lane, and whose lane that has been.
         self._staying: list[tuple[Row, Row]] = []
 
@@ -95,10 +95,11 @@ class Shift:
             yield from _begun(row)
         seated = [one for one in seated if one.row.members]
         rows, before, short = [row for row, _ in (*self._staying, *seated)], None, False
+        height = max(map(self.array.feed.height, rows), default=0)
         try:
-            before = self._before(rows)
+            before = self._before(rows, height)
             events = self._round(seated)
-            self._proven = max(self._proven, len(rows))
+            self._proven |= {(len(rows), height)}
         except Exception as error:  # all rows share the computation that raised, and the engine goes on
             short = before is not None and len(rows) > 1 and memory.is_short(error)
             if not short:
@@ -111,14 +112,15 @@ class Shift:
             events = self._back_off(before, seated)
         yield from events
 
-    def _before(self, rows: list[Row]) -> Before | None:
+    def _before(self, rows: list[Row], height: int) -> Before | None:
         """What is needed to do without the coming round.
 
         On a CPU, updates that could be allocated once can be again, and a copy would cost a small model 2 % of its
         time; an evaluation costs more than that.
         """
-        updates = len(rows) <= self._proven and not any(row.some.horizon.validates(row.stop) for row in rows)
-        return None if updates and self.array.device.type == "cpu" else Before(self.array, rows)
+        proven = self.array.device.type == "cpu" and (len(rows), height) in self._proven
+        evaluates = any(row.some.horizon.validates(row.stop) for row in rows)
+        return None if proven and not evaluates else Before(self.array, rows)
 
     def _back_off(self, before: Before, seated: list[Waiting]) -> list[Event]:
         """All rows wait as they were before the round, for half as many lanes."""
@@ -133,9 +135,17 @@ class Shift:
         return []
 
     def _seat(self) -> list[Waiting]:
-        """Those that get a lane; branches among the others are parked."""
-        order = sorted(self._waiting, key=lambda one: -one.row.remaining)  # of equals, who came first goes first
-        free = self.lanes - len(self._staying)
+        """Those that get a lane; branches among the others are parked.
+
+        Lanes read images of one height: where these grow, the others wait until those with the smallest have caught up.
+        """
+        height = self.array.feed.height
+        least = min(map(height, self._rows), default=0)
+        self._waiting += [Waiting(*pair) for pair in self._staying if height(pair[0]) > least]
+        self._staying = [pair for pair in self._staying if height(pair[0]) == least]
+        # Of equals, who came first goes first.
+        order = sorted(self._waiting, key=lambda one: (height(one.row) > least, -one.row.remaining))
+        free = min(self.lanes - len(self._staying), sum(height(one.row) == least for one in order))
         parked: dict[Row, Column] = {}
         for _, origin in order[free:]:
             if isinstance(origin, Row) and origin not in parked:
