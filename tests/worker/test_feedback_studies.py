@@ -98,4 +98,4 @@ def test_a_curve_is_thinned_although_each_point_carries_the_rate(trained: LiveSe
         (curve,) = client.curves(1, trials=[2], points=2).curves
         whole = client.curves(1, trials=[2]).curves[0]
     assert len(whole.steps) == 12
-    assert curve.steps == [8, 16, 32, 48, 56, 64, 80, 96]  # every sixth point, and the validations
+    assert {whole.steps[0], whole.steps[-1]} <= set(curve.steps) < set(whole.steps)
