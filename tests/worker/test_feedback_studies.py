@@ -32,7 +32,7 @@ def trained(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     with serving(sqlite_template, tmp_path_factory.mktemp("trained")) as service:
         submit(service, budget={"epochs": EPOCHS}, space={"schedules": families, "lr": 0.1})
         with AgentThread(service, max_trials=2) as agent:
-            agent.join()
+            agent.join(60)
         yield service
 
 
