@@ -115,7 +115,7 @@ def test_loss_and_rate_are_drawn_for_the_same_trials(visit: Visit, farm: Farm) -
 
 def test_a_row_picked_by_keyboard_stands_out_in_both_charts(visit: Visit, farm: Farm) -> None:
     page = visit.open(f"/studies/{farm.grid.id}")
-    expect(_lines(page.locator("#study-rate")).first).to_be_visible()
+    expect(_lines(page.locator("#study-rate"))).not_to_have_count(0)  # those of diverged trials are far outside
     page.get_by_role("button", name=re.compile("rank 2,")).press("Enter")
     expect(page.locator("tr.picked")).to_have_attribute("data-rank", "2")
     for chart in ("#study-metric", "#study-rate"):
