@@ -23,7 +23,9 @@ $(VENV)/.installed: pyproject.toml
 demo: install
 	$(BIN)/python examples/demo.py $(ARGS)
 
-test: lint types imports unit
+# The checks of the text run beside the tests, which leave some of two cores idle.
+test: install
+	@$(MAKE) --no-print-directory -j 2 unit lint types imports
 
 lint: install
 	$(BIN)/ruff check .

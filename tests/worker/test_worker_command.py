@@ -96,6 +96,7 @@ def test_an_address_that_is_no_switchback_service_is_an_error_not_a_wait(service
     assert "error:" in refused("--url", f"{service.url}/elsewhere")
 
 
+@pytest.mark.slow
 def test_a_service_that_cannot_be_reached_is_said_once_and_asked_until_stopped(tmp_path: Path) -> None:
     with running(tmp_path, "--url", f"http://127.0.0.1:{free_port()}") as (process, log):
         wait_until(lambda: "cannot be reached" in log.read_text(), 60)
@@ -106,6 +107,7 @@ def test_a_service_that_cannot_be_reached_is_said_once_and_asked_until_stopped(t
     assert log.read_text().count("cannot be reached") == 1
 
 
+@pytest.mark.slow
 def test_sigterm_finishes_the_trial_of_a_users_own_task_and_ends(
     slow_trial: tuple[LiveService, StudyClient], tmp_path: Path
 ) -> None:
