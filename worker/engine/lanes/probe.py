@@ -24,8 +24,9 @@ BUDGET_S, SHARE = 0.8, 0.01
 are lanes at most.
 """
 
-LEAST_UPDATES, MOST_UPDATES = 2, 12
-"""Of one way; the first is not counted."""
+ROUNDS = 3
+LEAST_UPDATES, MOST_UPDATES = 2, 6
+"""Of one way in a round; the first is not counted."""
 
 CLEAR = 0.97
 """More lanes are taken when they bring a trial's update to this part of the time or below."""
@@ -77,32 +78,35 @@ class Probe:
         return self._found[key]
 
     def _tried(self, first: Member, data: Data, candidates: Sequence[int]) -> Choice:
-        if first.horizon.total_steps < LEAST_UPDATES:
+        total = first.horizon.total_steps
+        if total < LEAST_UPDATES:
             return Choice(max(candidates), {})
-        start = time.perf_counter()
-        alone = self._solo(first)
-        found = {SOLO: alone}
-        budget = max(BUDGET_S, SHARE * max(candidates) * alone * first.horizon.total_steps)
+        start, most = time.perf_counter(), max(LEAST_UPDATES, total // ROUNDS)
+        ways: dict[int, Callable[[], object]] = {SOLO: self._solo(first)}
+        found = {SOLO: self._timed(ways[SOLO], most)}
+        budget = max(BUDGET_S, SHARE * max(candidates) * found[SOLO] * total)
         for lanes in sorted(candidates):
-            each = min(found.values())
-            if time.perf_counter() - start + LEAST_UPDATES * lanes * each > budget:
+            if time.perf_counter() - start + LEAST_UPDATES * lanes * min(found.values()) > budget:
                 logger.info("%d lanes of %s are not tried: it would take too long", lanes, first.job.task.key)
                 break
             try:
-                found[lanes] = self._array(first, data, lanes) / lanes
+                ways[lanes] = self.updating(first, data, lanes)
+                found[lanes] = self._timed(ways[lanes], most) / lanes
             except Exception as error:
                 if not memory.is_short(error):
                     raise
                 logger.info("%d lanes of %s do not fit in memory", lanes, first.job.task.key)
+                ways.pop(lanes, None)
                 break
+        # Somebody else's load comes and goes, another worker's probe above all: no way is judged by one moment.
+        for lanes, update in [*ways.items()] * (min(ROUNDS, total // most) - 1):
+            if time.perf_counter() - start < budget:
+                found[lanes] = min(found[lanes], self._timed(update, most) / lanes)
         return Choice(fastest(found), found)
 
-    def _solo(self, first: Member) -> float:
+    def _solo(self, first: Member) -> Callable[[], object]:
         training = Training(first.job, self._device, Steering(), dtype=self._dtype)
-        return self._timed(lambda: training.advance(training.step + 1), first.horizon.total_steps)
-
-    def _array(self, first: Member, data: Data, lanes: int) -> float:
-        return self._timed(self.updating(first, data, lanes), first.horizon.total_steps)
+        return lambda: training.advance(training.step + 1)
 
     def updating(self, first: Member, data: Data, lanes: int) -> Callable[[], None]:
         """What makes an update of so many lanes of this job, in an array of its own."""
@@ -114,7 +118,8 @@ class Probe:
             asked = iter((True, False))
             array.advance(lambda: next(asked))
             for row in rows:
-                row.leave([])
+                for member in row.due():
+                    member.go_on()
 
         return update
 
@@ -127,6 +132,6 @@ class Probe:
             if self._device.type == "cuda":
                 torch.cuda.synchronize(self._device)
             seconds.append(time.perf_counter() - start)
-            if len(seconds) >= LEAST_UPDATES and sum(seconds) > BUDGET_S / 8:
+            if len(seconds) >= LEAST_UPDATES and sum(seconds) > BUDGET_S / 16:
                 break
         return min(seconds[1:])
