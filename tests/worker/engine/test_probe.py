@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from lane_jobs import CPU, alone, curves, gap, job, train
 
 from worker.engine import Lanes, Started
-from worker.engine.lanes.probe import SOLO, fastest
+from worker.engine.lanes.admission import Admission
+from worker.engine.lanes.array import Array
+from worker.engine.lanes.probe import SOLO, Probe, fastest
+from worker.tasks import resident
 
 
 @pytest.mark.parametrize(
@@ -46,3 +50,18 @@ def test_a_trial_too_short_to_measure_is_given_all_lanes() -> None:
     (started, *_) = train(Lanes(CPU, probing=True), replace(job(0), steps=1))
     assert isinstance(started, Started)
     assert started.engine == "lanes"
+
+
+def test_every_update_that_is_timed_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = job(0, steps=40, report_every=5)
+    made, update = [], Array._update
+
+    def counted(array: Array, *arguments: Any) -> torch.Tensor:
+        made.append(len(array.rows))
+        return update(array, *arguments)
+
+    monkeypatch.setattr(Array, "_update", counted)
+    once = Probe(CPU, None).updating(Admission(CPU, None).admit(given), resident(given.task, CPU), 2)
+    for _ in range(12):
+        once()
+    assert made == [2] * 12
