@@ -132,17 +132,14 @@ def against_optuna(kind: str, seconds: float) -> list[Figure]:
     ours = max(rates) / 3
     figures = []
     with ExitStack() as stack:
-        url = optuna_peer.prepared(_for_optuna(stack.enter_context(database(kind))))
+        url = stack.enter_context(database(kind, migrated=False)).replace("postgresql://", "postgresql+psycopg://")
+        url = optuna_peer.prepared(url)
         for name in ("RDB", "gRPC proxy"):
             place = url if name == "RDB" else stack.enter_context(optuna_peer.proxied(url))
             theirs = max(optuna_peer.rate(place, processes=count, seconds=seconds) for count in (1, 4))
             note = f"{ours:.0f} against {theirs:.1f} trials/s"
             figures.append(Figure(f"{kind}: trials/s over Optuna's {name}", ours / theirs, ">= 30", note))
     return figures
-
-
-def _for_optuna(url: str) -> str:
-    return url.replace("switchback.db", "optuna.db").replace("postgresql://", "postgresql+psycopg://")
 
 
 def main() -> int:

@@ -22,17 +22,21 @@ KINDS = ("sqlite", "postgresql")
 
 
 @contextmanager
-def database(kind: str) -> Iterator[str]:
-    """The URL of a migrated, empty database: synchronous=FULL, or a PostgreSQL that syncs each commit."""
+def database(kind: str, *, migrated: bool = True) -> Iterator[str]:
+    """The URL of an empty database, with our schema if `migrated`: synchronous=FULL, or a PostgreSQL that syncs each
+    commit.
+    """
     with tempfile.TemporaryDirectory(prefix="switchback-bench-") as folder:
         if kind == "sqlite":
             url = f"sqlite:///{folder}/switchback.db"
-            _migrate(url)
+            if migrated:
+                _migrate(url)
             yield url
             return
         with PostgresServer(durable=True) as server:
             server.create("bench")
-            _migrate(server.url("bench"))
+            if migrated:
+                _migrate(server.url("bench"))
             yield server.url("bench")
 
 
