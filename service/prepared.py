@@ -11,7 +11,19 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import ARRAY, JSON, ColumnElement, Connection, Dialect, Insert, Select, UpdateBase, bindparam, select
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Float,
+    Insert,
+    Select,
+    UpdateBase,
+    bindparam,
+    select,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -88,13 +100,14 @@ def _compiled(statement: Statement, dialect: Dialect, criteria: Criteria) -> _Co
     kinds = {name: bind.type.dialect_impl(dialect) for bind, name in compiled.bind_names.items()}
     writers = [(name, kinds[name].bind_processor(dialect)) for name in state.parameters if name in kinds]
     columns = [(str(column.key), column.type.dialect_impl(dialect)) for column in statement.exported_columns]
-    readers = [(index, kind.result_processor(dialect, None)) for index, (_, kind) in enumerate(columns)]
+    # Both drivers give floats as they are; psycopg's processor wants to be told by each result which float it is.
+    plain = [None if isinstance(kind, Float) else kind.result_processor(dialect, None) for _, kind in columns]
     return _Compiled(
         sql=state.statement,
         positions=state.positiontup,
         constants={name: value for name, value in state.parameters.items() if name not in given},
         writers=[*state.processors.items(), *((name, write) for name, write in writers if write is not None)],
-        readers=[(index, read) for index, read in readers if read is not None],
+        readers=[(index, read) for index, read in enumerate(plain) if read is not None],
         row=namedtuple("Row", [key for key, _ in columns]),
     )
 
