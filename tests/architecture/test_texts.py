@@ -1,4 +1,4 @@
-"""Every text that a message takes in has a pattern, or is one of a few: none can hold a NUL, which PostgreSQL refuses."""
+"""A text that a message takes in has a pattern, or is one of a few: none can hold a NUL, which PostgreSQL refuses."""
 
 from __future__ import annotations
 
