@@ -18,6 +18,7 @@ from service import points as points_of
 from service import rates, studies
 from service.errors import Conflict, NoResultYet, NotFound
 from service.models import Attempt, Trial, Worker
+from service.ranking import leaderboard
 from service.search.range_curve import analyse
 from service.ticks import seen
 
@@ -62,7 +63,7 @@ def trials(
 ) -> ChangesPage[TrialRow]:
     """Trials of a study in the order of their numbers, those after number `after`."""
     studies.get(session, study_id)
-    settled, _ = seen(session)  # before the rows: what changes from now on is not to be missed
+    settled = seen(session)  # before the rows: what changes from now on is not to be missed
     statement = _rows(study_id, status).order_by(Trial.number).limit(limit)
     if after is not None:
         statement = statement.where(Trial.number > after)
@@ -76,7 +77,7 @@ def changes(
 ) -> ChangesPage[TrialRow]:
     """Trials changed after tick `since[0]`, or in it and with a greater number, in that order."""
     studies.get(session, study_id)
-    settled, _ = seen(session)
+    settled = seen(session)
     if since[0] > settled:
         since = (0, 0)  # it is from another life of this database: begin again
     after = tuple_(Trial.changed, Trial.number) > tuple_(*since)
@@ -105,7 +106,7 @@ def best(session: Session, study_id: int) -> BestView:
     """The leading configuration, as its best trial trained it."""
     study = studies.get(session, study_id)
     definition = CreateStudy.model_validate(study.definition)
-    entry = next(iter(studies.leaderboard(session, study, limit=1)), None)
+    entry = next(iter(leaderboard(session, study, limit=1)), None)
     rows = session.scalars(select(Trial).where(Trial.id.in_(entry.trial_ids if entry else []))).all()
     done = [row for row in rows if row.status == "complete" and row.objective is not None]
     if entry is None or not done:
@@ -132,7 +133,7 @@ def curves(session: Session, study_id: int, *, trial_ids: Sequence[int] | None, 
     """Metric and rate curves of the trials asked for; of the leaders and the running ones when none are."""
     study = studies.get(session, study_id)
     if trial_ids is None:
-        leaders = [entry.trial_ids[0] for entry in studies.leaderboard(session, study, limit=CURVES_SHOWN)]
+        leaders = [entry.trial_ids[0] for entry in leaderboard(session, study, limit=CURVES_SHOWN)]
         running = select(Trial.id).where(Trial.study_id == study_id, Trial.status == "leased").limit(CURVES_SHOWN)
         trial_ids = leaders + list(session.scalars(running))
     rows = session.scalars(
