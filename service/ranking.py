@@ -17,8 +17,10 @@ from sqlalchemy.orm import Session, aliased
 from contract.studies import LeaderboardEntry
 from service.models import Study, Trial
 
-WALKS = (100, 4_000)
-"""So many trials are walked, and four for each configuration asked for; then all are grouped."""
+WALKS = (100, 600, 3_600)
+"""So many trials are walked, and four for each configuration asked for; then all are grouped. The more seeds differ,
+the further down the trial that makes a page certain.
+"""
 _OVER = text("status in ('complete', 'diverged')")  # as the index says it
 _Walked = aliased(Trial)
 
