@@ -41,7 +41,7 @@ def _thin(session: Session, trial_id: int) -> None:
     row = session.get(Trial, trial_id)
     if row is None:
         return
-    stretches = points.stretches(session, row)
+    stretches = points.stretches(session, [row])[trial_id]
     curve = points.of_curve(stretches)
     own = Point.trial_id == trial_id
     session.execute(delete(Point).where(own, not_(curve)))

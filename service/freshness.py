@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from service import studies
 from service.api.context import Context, Ctx, Id
 from service.errors import NotModified
+from service.glance import glance, waiting
 from service.version import VERSION
 
 LOOK_S = 0.5
@@ -64,9 +64,11 @@ async def _shared_look(ctx: Context, study_id: int, seen: str) -> str:
 def _look(ctx: Context, study_id: int) -> str:
     """The study's version, and all that shows: why it waits for a worker is told by no row of its own."""
     with ctx.database.read() as session:
-        study = studies.get(session, study_id)
-        waits = studies.waiting(session, study, now=ctx.database.now(session), live=ctx.live)
-        return f"{study.version}.{studies.state(session, study)} {waits}"
+        seen = glance(session, study_id)
+        waits = None
+        if seen.stuck:
+            waits = waiting(session, seen.task_key, now=ctx.database.now(session), live=ctx.live)
+        return f"{seen.version}.{seen.state} {waits}"
 
 
 def _tag(asked: str, found: str) -> str:

@@ -59,6 +59,7 @@ class Study(Base):
 _QUEUED = text("status = 'queued'")
 _LEASED = text("status = 'leased'")
 _RANKED = text("status in ('complete', 'diverged')")
+_COMPLETE = text("status = 'complete'")
 _CHECKPOINT = text("name = 'checkpoint'")
 
 
@@ -84,6 +85,12 @@ class Trial(Base):
             *("study_id", "config", "status", "objective", "number"),
             sqlite_where=_RANKED,
             postgresql_where=_RANKED,
+        ),
+        Index(
+            "ix_trials_best",
+            *("study_id", "objective", "number", "config", "status"),
+            sqlite_where=_COMPLETE,
+            postgresql_where=_COMPLETE,
         ),
         Index("ix_trials_ended", "study_id", "finished_at", "number", "status"),
     )

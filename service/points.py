@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, and_, or_, select
+from pydantic_core import from_json
+from sqlalchemy import ColumnElement, Text, and_, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from service.models import Attempt, Point, Trial
@@ -20,15 +22,27 @@ class Stretch(NamedTuple):
     upto: int | None
 
 
-def stretches(session: Session, row: Trial) -> list[Stretch]:
-    """The last attempt, the attempt it resumed from up to that step, and so on back.
+class Reported(NamedTuple):
+    """A curve: steps, and what was measured after each."""
+
+    steps: list[int]
+    values: list[dict[str, float]]
+
+
+def stretches(session: Session, trials: Sequence[Trial]) -> dict[int, list[Stretch]]:
+    """By trial: the last attempt, the attempt it resumed from up to that step, and so on back.
 
     A run that was thrown away is none of these.
     """
+    again = [row.id for row in trials if row.attempt > 1]
+    earlier = select(Attempt).where(Attempt.trial_id.in_(again), Attempt.resumed_attempt.is_not(None))
+    resumed = {(one.trial_id, one.number): one for one in session.scalars(earlier)} if again else {}
+    return {row.id: _back(row, resumed) for row in trials}
+
+
+def _back(row: Trial, resumed: Mapping[tuple[int, int], Attempt]) -> list[Stretch]:
     found = [Stretch(row.attempt, None)]
-    earlier = select(Attempt).where(Attempt.trial_id == row.id, Attempt.resumed_attempt.is_not(None))
-    resumed = {one.number: one for one in session.scalars(earlier)} if row.attempt > 1 else {}
-    while (one := resumed.get(found[-1].attempt)) is not None:
+    while (one := resumed.get((row.id, found[-1].attempt))) is not None:
         assert one.resumed_attempt is not None
         assert one.resumed_from is not None
         last = found[-1].upto
@@ -46,11 +60,40 @@ def of_curve(found: Sequence[Stretch]) -> ColumnElement[bool]:
     )
 
 
-def curve(session: Session, row: Trial) -> tuple[list[int], list[dict[str, float]]]:
-    """Steps and values of a trial's curve."""
-    statement = select(Point.step, Point.values).where(Point.trial_id == row.id, of_curve(stretches(session, row)))
-    found = session.execute(statement.order_by(Point.step)).all()
-    return [step for step, _ in found], [values for _, values in found]
+def curves(session: Session, trials: Sequence[Trial]) -> dict[int, Reported]:
+    """Steps and values of the trials' curves, read in one go.
+
+    Each attempt comes as one text: a row for every point, each parsed by itself, costs six times as much.
+    """
+    ids = [row.id for row in trials]
+    steps, values = (func.aggregate_strings(cast(column, Text), ",") for column in (Point.step, Point.values))
+    statement = select(Point.trial_id, Point.attempt, steps, values).where(Point.trial_id.in_(ids))
+    found: dict[int, dict[int, _Texts]] = {trial: {} for trial in ids}
+    for trial, attempt, *texts in session.execute(statement.group_by(Point.trial_id, Point.attempt)):
+        found[trial][attempt] = _Texts(*texts)
+    return {trial: _joined(found[trial], parts) for trial, parts in stretches(session, trials).items()}
+
+
+class _Texts(NamedTuple):
+    steps: str
+    values: str
+
+
+def _joined(found: Mapping[int, _Texts], parts: Sequence[Stretch]) -> Reported:
+    points = [
+        (step, value)
+        for attempt, upto in parts
+        if attempt in found
+        for step, value in zip(*(from_json(f"[{text}]") for text in found[attempt]), strict=True)
+        if upto is None or step <= upto
+    ]
+    points.sort(key=itemgetter(0))  # no database promises in which order it joins
+    return Reported([step for step, _ in points], [value for _, value in points])
+
+
+def curve(session: Session, row: Trial) -> Reported:
+    """Steps and values of one trial's curve."""
+    return curves(session, [row])[row.id]
 
 
 def thin(values: Sequence[Mapping[str, float]], points: int) -> list[int]:
@@ -60,6 +103,8 @@ def thin(values: Sequence[Mapping[str, float]], points: int) -> list[int]:
     is no longer finite is left out. The rate is not looked at: it is computed, not measured.
     """
     kept = {0, len(values) - 1} if values else set()
+    if len(values) <= points:
+        return [index for index, value in enumerate(values) if index in kept or len(value) > ("lr" in value)]
     for name in {name for value in values for name in value} - {"lr"}:
         at = np.array([index for index, value in enumerate(values) if name in value])
         kept.update(at[_extremes(np.array([values[index][name] for index in at]), points)].tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from math import ceil
 
 import numpy as np
@@ -30,7 +31,7 @@ def rate_curve(row: Trial, steps: Sequence[int], values: Sequence[Mapping[str, f
         kept = _turns(used, points)
         return RateCurve(trial_id=row.id, steps=used.steps[kept].tolist(), lr=used.rates[kept].tolist(), momentum=None)
     total = schedule.total_steps
-    at = np.unique(np.linspace(0, total - 1, min(points, total)).round().astype(np.int64))
+    at = _sampled(total, points)
     momentum = schedule.momentum(at)
     return RateCurve(
         trial_id=row.id,
@@ -38,6 +39,12 @@ def rate_curve(row: Trial, steps: Sequence[int], values: Sequence[Mapping[str, f
         lr=schedule.lr(at).tolist(),
         momentum=None if momentum is None else momentum.tolist(),
     )
+
+
+@lru_cache(maxsize=256)
+def _sampled(total: int, points: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Updates to look at: the same for all trials of a study."""
+    return np.unique(np.linspace(0, total - 1, min(points, total)).round().astype(np.int64))
 
 
 def drawn(row: Trial, steps: Sequence[int], values: Sequence[Mapping[str, float]]) -> Curve:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 from sqlalchemy import Select, select, tuple_
@@ -18,6 +19,7 @@ from service import points as points_of
 from service import rates, studies
 from service.errors import Conflict, NoResultYet, NotFound
 from service.models import Attempt, Trial, Worker
+from service.ranking import leaderboard
 from service.search.range_curve import analyse
 from service.ticks import seen
 
@@ -62,7 +64,7 @@ def trials(
 ) -> ChangesPage[TrialRow]:
     """Trials of a study in the order of their numbers, those after number `after`."""
     studies.get(session, study_id)
-    settled, _ = seen(session)  # before the rows: what changes from now on is not to be missed
+    settled = seen(session)  # before the rows: what changes from now on is not to be missed
     statement = _rows(study_id, status).order_by(Trial.number).limit(limit)
     if after is not None:
         statement = statement.where(Trial.number > after)
@@ -76,7 +78,7 @@ def changes(
 ) -> ChangesPage[TrialRow]:
     """Trials changed after tick `since[0]`, or in it and with a greater number, in that order."""
     studies.get(session, study_id)
-    settled, _ = seen(session)
+    settled = seen(session)
     if since[0] > settled:
         since = (0, 0)  # it is from another life of this database: begin again
     after = tuple_(Trial.changed, Trial.number) > tuple_(*since)
@@ -105,7 +107,7 @@ def best(session: Session, study_id: int) -> BestView:
     """The leading configuration, as its best trial trained it."""
     study = studies.get(session, study_id)
     definition = CreateStudy.model_validate(study.definition)
-    entry = next(iter(studies.leaderboard(session, study, limit=1)), None)
+    entry = next(iter(leaderboard(session, study, limit=1)), None)
     rows = session.scalars(select(Trial).where(Trial.id.in_(entry.trial_ids if entry else []))).all()
     done = [row for row in rows if row.status == "complete" and row.objective is not None]
     if entry is None or not done:
@@ -132,13 +134,13 @@ def curves(session: Session, study_id: int, *, trial_ids: Sequence[int] | None, 
     """Metric and rate curves of the trials asked for; of the leaders and the running ones when none are."""
     study = studies.get(session, study_id)
     if trial_ids is None:
-        leaders = [entry.trial_ids[0] for entry in studies.leaderboard(session, study, limit=CURVES_SHOWN)]
+        leaders = [entry.trial_ids[0] for entry in leaderboard(session, study, limit=CURVES_SHOWN)]
         running = select(Trial.id).where(Trial.study_id == study_id, Trial.status == "leased").limit(CURVES_SHOWN)
         trial_ids = leaders + list(session.scalars(running))
-    rows = session.scalars(
-        select(Trial).where(Trial.study_id == study_id, Trial.id.in_(trial_ids)).order_by(Trial.number)
-    ).all()
-    return _curves(session, study_id, rows, points)
+    # By their ids alone: asked for the study as well, SQLite looks through the whole study for them.
+    rows = session.scalars(select(Trial).where(Trial.id.in_(trial_ids))).all()
+    own = sorted((row for row in rows if row.study_id == study_id), key=attrgetter("number"))
+    return _curves(session, study_id, own, points)
 
 
 def curve(session: Session, trial_id: int, *, points: int) -> Curves:
@@ -166,7 +168,8 @@ def range_test(session: Session, study_id: int) -> RangeTestView:
         method = study.definition["search"]["method"]
         raise Conflict(f"study {study_id} is no range test: search.method must be 'range_test', got {method!r}")
     rows = session.scalars(select(Trial).where(Trial.study_id == study_id).order_by(Trial.number)).all()
-    found = {row.id: one for row in rows if (one := _range_curve(session, row)) is not None}
+    reported = points_of.curves(session, rows)
+    found = {row.id: one for row in rows if (one := _range_curve(row, *reported[row.id])) is not None}
     ended = [found[row.id] for row in rows if row.id in found and row.status in {"complete", "diverged"}]
     read = [(np.array(one.lr), np.array(one.loss)) for one in ended]
     result = analyse(read, high=study.definition["search"]["high"])
@@ -184,9 +187,8 @@ def range_test(session: Session, study_id: int) -> RangeTestView:
     )
 
 
-def _range_curve(session: Session, row: Trial) -> RangeTestCurve | None:
-    """Loss of the latest attempt's points against the rate the update before them used."""
-    steps, values = points_of.curve(session, row)
+def _range_curve(row: Trial, steps: list[int], values: list[dict[str, float]]) -> RangeTestCurve | None:
+    """Loss of what the trial reported against the rate the update before it used."""
     loss = [(step, value["train_loss"]) for step, value in zip(steps, values, strict=True) if "train_loss" in value]
     if not loss or row.total_steps is None:
         return None
@@ -195,7 +197,7 @@ def _range_curve(session: Session, row: Trial) -> RangeTestCurve | None:
 
 
 def _curves(session: Session, study_id: int, rows: Sequence[Trial], points: int) -> Curves:
-    reported = {row.id: points_of.curve(session, row) for row in rows}
+    reported = points_of.curves(session, rows)
     return Curves(
         study_id=study_id,
         curves=[_metric_curve(row, *reported[row.id], points) for row in rows],

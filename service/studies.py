@@ -1,32 +1,29 @@
-"""Studies: create, look at, stop; their progress, leaderboard and winner."""
+"""Studies: create, look at, stop; how far they are."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from difflib import get_close_matches
-from statistics import stdev
 from typing import TypeAlias
 
-from sqlalchemy import case, func, insert, select, text, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from contract.errors import FieldError
-from contract.studies import CreateStudy, LeaderboardEntry, Progress, StudyStatus, StudyView
+from contract.studies import CreateStudy, Progress, StudyStatus, StudyView
 from contract.trials import TrialStatus
 from schedules import to_dict
-from service import ticks
 from service.definitions import definitions
 from service.errors import Changed, Conflict, InvalidRequest, NotFound
+from service.glance import waiting
 from service.lifecycle import STATUSES
-from service.models import Study, Trial, Worker
+from service.models import Study, Trial
 from service.queue import cancel_queued
+from service.ranking import leaderboard
 from service.search import strategy_for
 from service.search.strategy import Proposal, SpaceError
 from service.webhooks import outbox
-
-TASKS_SHOWN = 8
 
 Versions: TypeAlias = Container[int] | None
 """The versions of a study that a change is meant for; None for any."""
@@ -183,7 +180,7 @@ def views(session: Session, studies: Sequence[Study], *, now: datetime, live: ti
             version=study.version,
             status="paused" if study.paused_at else study.status,
             reason=study.reason,
-            waiting=waiting(session, study, now=now, live=live),
+            waiting=waiting(session, study.task_key, now=now, live=live) if _stuck(study, counts[study.id]) else None,
             created_at=study.created_at,
             finished_at=study.finished_at,
             definition=CreateStudy.model_validate(study.definition),
@@ -195,81 +192,14 @@ def views(session: Session, studies: Sequence[Study], *, now: datetime, live: ti
     ]
 
 
-def state(session: Session, study: Study) -> str:
-    """Changes whenever the study or one of its trials has, as far as this session sees them."""
-    settled, snapshot = ticks.seen(session)
-    newest = session.scalar(select(func.max(Trial.changed)).where(Trial.study_id == study.id)) or 0
-    latest = max(study.changed, newest)
-    return str(latest) if latest <= settled else f"{latest} {snapshot}"
-
-
-def waiting(session: Session, study: Study, *, now: datetime, live: timedelta) -> str | None:
-    """Why nothing moves: no worker at all, or none that can train the study's task."""
-    if study.status != "running" or study.paused_at:
-        return None
-    if _any(session, study, "leased") or not _any(session, study, "queued"):
-        return None
-    workers = session.scalars(select(Worker).where(Worker.last_seen_at > now - live)).all()
-    if not workers:
-        return "no worker is connected; start one with `switchback worker`"
-    offered = sorted({task for worker in workers for task in worker.tasks})
-    if study.task_key in offered:
-        return None
-    close = get_close_matches(study.task_key, offered, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
-    shown = ", ".join(offered[:TASKS_SHOWN]) + (
-        f" and {len(offered) - TASKS_SHOWN} more" * (len(offered) > TASKS_SHOWN)
-    )
-    return (
-        f"task: must be one that a connected worker can train ({shown}), got {study.task_key!r}{hint} "
-        "The study waits for a worker that offers it."
-    )
-
-
-def _any(session: Session, study: Study, status: TrialStatus) -> bool:
-    found = select(Trial.id).where(Trial.study_id == study.id, Trial.status == status).limit(1)
-    return session.scalar(found) is not None
+def _stuck(study: Study, counts: Mapping[TrialStatus, int]) -> bool:
+    """Whether trials wait and none is trained."""
+    return study.status == "running" and not study.paused_at and bool(counts["queued"]) and not counts["leased"]
 
 
 def _is_range_test(study: Study) -> bool:
     """Its trials run into divergence on purpose: their final losses rank nothing."""
     return bool(study.definition["search"]["method"] == "range_test")
-
-
-def leaderboard(session: Session, study: Study, *, limit: int) -> list[LeaderboardEntry]:
-    """Configurations by their mean objective over seeds; one that ever diverged ranks below all that never did."""
-    maximize = study.definition["objective"]["direction"] == "maximize"
-    mean = func.avg(Trial.objective)
-    diverged = func.count(case((Trial.status == "diverged", 1)))
-    over = text("status in ('complete', 'diverged')")  # as the index says it
-    ranked = (
-        select(Trial.config)
-        .where(Trial.study_id == study.id, over)
-        .group_by(Trial.config)
-        .order_by(diverged > 0, mean.is_(None), mean.desc() if maximize else mean, func.min(Trial.number))
-        .limit(limit)
-    )
-    configs = list(session.scalars(ranked))
-    trials: dict[str, list[Trial]] = {config: [] for config in configs}
-    rows = select(Trial).where(Trial.study_id == study.id, over, Trial.config.in_(configs)).order_by(Trial.number)
-    for trial in session.scalars(rows):
-        trials[trial.config].append(trial)
-    return [_entry(rank, trials[config]) for rank, config in enumerate(configs, start=1)]
-
-
-def _entry(rank: int, trials: Sequence[Trial]) -> LeaderboardEntry:
-    values = [trial.objective for trial in trials if trial.status == "complete" and trial.objective is not None]
-    return LeaderboardEntry(
-        rank=rank,
-        config=trials[0].config,
-        family=trials[0].family,
-        params=trials[0].params,
-        mean=sum(values) / len(values) if values else None,
-        std=stdev(values) if len(values) > 1 else None,
-        complete=len(values),
-        diverged=len(trials) - len(values),
-        trial_ids=[trial.id for trial in trials],
-    )
 
 
 def _row(proposal: Proposal) -> dict[str, object]:

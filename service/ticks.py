@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, select, text
+from sqlalchemy import BigInteger, String, select, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -24,24 +24,50 @@ class tick(FunctionElement[int]):  # noqa: N801 - it is written like an SQL func
     inherit_cache = True
 
 
+class settled(FunctionElement[int]):  # noqa: N801 - it is written like an SQL function
+    """Up to which tick the statement sees everything."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+class snapshot(FunctionElement[str]):  # noqa: N801 - it is written like an SQL function
+    """A name of what the statement sees beyond that."""
+
+    type = String()
+    inherit_cache = True
+
+
 @compiles(tick, "sqlite")
-def _sqlite(element: tick, compiler: SQLCompiler, **options: Any) -> str:  # Any: the compiler's own options
+@compiles(settled, "sqlite")
+def _counted(element: FunctionElement[int], compiler: SQLCompiler, **options: Any) -> str:  # Any: the compiler's own
     return "(SELECT now FROM ticks)"
 
 
+@compiles(snapshot, "sqlite")
+def _none(element: snapshot, compiler: SQLCompiler, **options: Any) -> str:
+    return "''"
+
+
 @compiles(tick, "postgresql")
-def _postgresql(element: tick, compiler: SQLCompiler, **options: Any) -> str:  # Any: the compiler's own options
+def _transaction(element: tick, compiler: SQLCompiler, **options: Any) -> str:
     return "pg_current_xact_id()::text::bigint"
+
+
+@compiles(settled, "postgresql")
+def _all_ended(element: settled, compiler: SQLCompiler, **options: Any) -> str:
+    return "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)"
+
+
+@compiles(snapshot, "postgresql")
+def _of_now(element: snapshot, compiler: SQLCompiler, **options: Any) -> str:
+    return "pg_current_snapshot()::text"
 
 
 ADVANCE = text("UPDATE ticks SET now = now + 1")
 """What a writing transaction begins with on SQLite."""
-_SETTLED = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1, pg_current_snapshot()::text")
 
 
-def seen(session: Session) -> tuple[int, str]:
-    """Up to which tick a reader now sees everything, and a name of what it sees beyond that."""
-    if session.get_bind().dialect.name == "sqlite":
-        return session.scalar(select(tick())) or 0, ""
-    settled, snapshot = session.execute(_SETTLED).one()
-    return settled, snapshot
+def seen(session: Session) -> int:
+    """Up to which tick a reader now sees everything."""
+    return session.scalars(select(settled())).one()

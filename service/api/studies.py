@@ -19,6 +19,7 @@ from service.access.scope import project_for
 from service.api.context import Context, Ctx, Cursor, Id, Limit, Points, Since
 from service.errors import InvalidRequest
 from service.freshness import FRESH
+from service.ranking import leaderboard
 from service.search.preview import preview
 
 router = APIRouter(tags=["studies"], route_class=GatedRoute)
@@ -102,7 +103,7 @@ def resume_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch =
 def get_leaderboard(study_id: Id, ctx: Ctx, limit: Limit = 50) -> Page[LeaderboardEntry]:
     """Configurations, best first."""
     with ctx.database.read() as session:
-        return Page(items=studies.leaderboard(session, studies.get(session, study_id), limit=limit), next=None)
+        return Page(items=leaderboard(session, studies.get(session, study_id), limit=limit), next=None)
 
 
 @router.get("/studies/{study_id}/trials", dependencies=[READ, FRESH])

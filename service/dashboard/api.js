@@ -16,10 +16,11 @@ export class Refused extends Error {
   }
 }
 
-/** The JSON at `path`. The very same object as last time when nothing has changed. */
-export async function get(path) {
+/** The JSON at `path`. The very same object as last time when nothing has changed, in `wait` seconds if need be. */
+export async function get(path, { wait = 0, signal = null } = {}) {
   const before = known.get(path);
-  const response = await ask(path, { headers: before ? { "If-None-Match": before.tag } : {} });
+  const headers = before ? { "If-None-Match": before.tag } : {};
+  const response = await ask(wait ? `${path}?wait=${wait}` : path, { headers, signal, patience: TIMEOUT_MS + 1_000 * wait });
   if (response.status === 304 && before) return before.data;
   if (!response.ok) throw await refusal(response);
   const data = await body(response);
@@ -40,13 +41,14 @@ export async function signOut() {
   await ask("/session", { method: "DELETE" });
 }
 
-async function ask(path, { headers, ...given }) {
+async function ask(path, { headers, signal = null, patience = TIMEOUT_MS, ...given }) {
+  const late = AbortSignal.timeout(patience);
   try {
     return await fetch(PREFIX + path, {
       ...given,
       headers: { Accept: "application/json", ...headers },
       cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: signal ? AbortSignal.any([signal, late]) : late,
     });
   } catch (error) {
     throw new Away(error.name === "TimeoutError" ? "it did not answer in time" : "it cannot be reached", { cause: error });

@@ -1,4 +1,5 @@
-// Which page is shown, and when it is brought up to date: by the address, by polling, and by what the reader does.
+// Which page is shown, and when it is brought up to date: by the address, by what the reader does, and by changes, which
+// the service tells of where there is a study to wait for; other pages are asked for again and again.
 
 import { Away, Refused, get, signOut } from "./api.js";
 import { erase } from "./charts.js";
@@ -14,6 +15,7 @@ import { workersPage } from "./workers.js";
 
 const RUNNING_MS = 1_500;
 const RESTING_MS = 10_000;
+const WAIT_S = 25;
 const ROUTES = [
   [/^\/?(?:studies\/?)?$/, studiesPage, "studies"],
   [/^\/studies\/([1-9][0-9]{0,17})$/, studyPage, "studies"],
@@ -28,6 +30,7 @@ const leave = document.getElementById("leave");
 
 let shown = null; // {page, data, at}: what the address asked for, what is known of it, and since when
 let timer = null;
+let waiting = new AbortController(); // of the wait for a change
 let failures = 0;
 
 /** The page of an address: {load, render, title, live, draw}; null when there is none of that name. */
@@ -35,7 +38,7 @@ function route(address) {
   const [path, query] = address.replace(/^#/, "").split("?");
   for (const [pattern, make, section] of ROUTES) {
     const match = pattern.exec(path);
-    if (match) return { section, ...make({ id: match[1], query: new URLSearchParams(query), refresh: paint, reload: poll }) };
+    if (match) return { section, ...make({ id: match[1], query: new URLSearchParams(query), refresh: paint, reload }) };
   }
   return null;
 }
@@ -50,7 +53,8 @@ function open() {
     else link.removeAttribute("aria-current");
   }
   clear();
-  if (page) poll();
+  rest();
+  if (page) reload();
   else replace(empty("There is no such page", "The address does not name a page of this dashboard."), "Not found");
   scrollTo(0, 0);
 }
@@ -60,8 +64,13 @@ function clear() {
   main.replaceChildren(h("p", { class: "quiet", role: "status" }, "Loading…"));
 }
 
-async function poll() {
+function rest() {
   clearTimeout(timer);
+  waiting.abort();
+}
+
+async function reload() {
+  rest();
   const asked = shown;
   if (!asked.page || document.hidden) return;
   try {
@@ -76,15 +85,36 @@ async function poll() {
     if (asked !== shown) return;
     failed(error);
   }
-  if (asked !== shown) return;
-  clearTimeout(timer);
-  timer = setTimeout(poll, pause());
+  if (asked === shown) next(pause());
+}
+
+function next(milliseconds) {
+  rest();
+  if (!document.hidden) timer = setTimeout(follow, milliseconds);
+}
+
+/** Waits until the page's study changes, whatever that may be; a page without one is loaded anew. */
+async function follow() {
+  const asked = shown;
+  const study = failures ? null : asked.data?.study;
+  const { signal } = (waiting = new AbortController());
+  try {
+    if (study && (await get(`/studies/${study.id}`, { wait: WAIT_S, signal })) === study) {
+      asked.at = new Date();
+      await paint(); // what is told as an age has grown
+      if (!signal.aborted) next(RUNNING_MS); // a service with too many who wait answers at once
+      return;
+    }
+  } catch (error) {
+    if (!(error instanceof Away || error instanceof Refused)) throw error; // loading will say what is wrong
+  }
+  if (!signal.aborted) reload();
 }
 
 function pause() {
   const { page, data } = shown;
   if (failures) return Math.min(RESTING_MS, RUNNING_MS * 2 ** (failures - 1));
-  return data !== null && page.live(data) ? RUNNING_MS : RESTING_MS;
+  return data !== null && (data.study || page.live(data)) ? RUNNING_MS : RESTING_MS;
 }
 
 function failed(error) {
@@ -143,7 +173,7 @@ leave.addEventListener("click", async () => {
   open();
 });
 addEventListener("hashchange", open);
-document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : poll()));
+document.addEventListener("visibilitychange", () => (document.hidden ? rest() : reload()));
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address belongs to the pages
   main.focus();

@@ -12,12 +12,13 @@ const LIVE = new Set(["queued", "leased"]);
 
 export function trialPage({ id, refresh }) {
   const view = { series: null, log: true, logRate: false };
+  let study = null; // its id, once the trial has told
   const change = (choice) => {
     Object.assign(view, choice);
     refresh();
   };
   return {
-    load: () => load(id),
+    load: async () => load(id, (study ??= (await get(`/trials/${id}`)).study_id)),
     live: ({ trial }) => LIVE.has(trial.status),
     title: ({ trial, study }) => `Trial #${trial.number} of ${study.definition.name}`,
     render: (data) => render(data, view, change),
@@ -25,9 +26,11 @@ export function trialPage({ id, refresh }) {
   };
 }
 
-async function load(id) {
+/** The study first: what changes while the rest is read is then a change since. */
+async function load(id, studyId) {
+  const study = await get(`/studies/${studyId}`);
   const [trial, curves] = await Promise.all([get(`/trials/${id}`), get(`/trials/${id}/curve?points=500`)]);
-  return { trial, curves, study: await get(`/studies/${trial.study_id}`) };
+  return { trial, curves, study };
 }
 
 function render({ trial, study, curves }, view, change) {

@@ -198,6 +198,19 @@ def test_polling_pays_for_a_body_only_when_something_changed(visit: Visit) -> No
     expect(page.locator("#attempts .attempt")).to_have_count(1)
 
 
+@pytest.mark.parametrize("route", ["/studies/1", "/trials/1"])
+def test_an_idle_page_asks_for_next_to_nothing_and_shows_a_change_at_once(fresh: Fresh, route: str) -> None:
+    study = fresh.client.create(CreateStudy.model_validate(GRID))
+    page = fresh.visit.open(route)
+    expect(page.locator("h1")).to_be_visible()
+    page.wait_for_timeout(3_000)  # for all that the page reads at first
+    before = len(fresh.visit.asked)
+    page.wait_for_timeout(5_000)
+    assert len(fresh.visit.asked) - before <= 1
+    with page.expect_response(re.compile(rf"/api/v1{route}$"), timeout=15_000):
+        fresh.client.pause(study.id)
+
+
 def test_a_page_that_does_not_exist_says_so(visit: Visit) -> None:
     expect(visit.open("/studies/999").locator("main")).to_contain_text("there is no study 999")
     expect(visit.open("/nowhere").locator("main")).to_contain_text("There is no such page")

@@ -14,7 +14,9 @@ from sqlalchemy import event, update
 
 from contract.leases import ClaimRequest
 from service import results, studies
+from service.glance import glance
 from service.models import Trial
+from service.ranking import leaderboard
 
 
 def created(http: TestClient, **changes: Any) -> str:
@@ -98,17 +100,17 @@ def test_a_change_committed_after_a_later_one_is_not_missed(desk: Desk) -> None:
         with desk.database.write() as quick:
             quick.execute(update(Trial).where(Trial.number == 1).values(steps_done=9))
         with desk.database.read() as session:
-            tag = studies.state(session, studies.get(session, study_id))
+            state = glance(session, study_id).state
             mark = results.trials(session, study_id, limit=10, after=None, status=None).since
     with desk.database.read() as session:
-        assert studies.state(session, studies.get(session, study_id)) != tag
+        assert glance(session, study_id).state != state
         found = results.changes(session, study_id, limit=10, since=(int(mark), 2**31), status=None)
     assert 7 in {row.steps_done for row in found.items}
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_no_page_and_no_claim_walks_the_trials(desk: Desk) -> None:
-    study_id, plans = desk.create(cells=8), []
+def explained(desk: Desk) -> list[str]:
+    """The plans of all statements that are executed from now on."""
+    plans: list[str] = []
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
         if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "WITH")):
@@ -116,16 +118,37 @@ def test_no_page_and_no_claim_walks_the_trials(desk: Desk) -> None:
 
     for engine in (desk.database.reader, desk.database.writer):
         event.listen(engine, "before_cursor_execute", explain)
+    return plans
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_leaders_and_the_trials_of_curves_are_looked_up_in_no_walk_over_the_study(desk: Desk) -> None:
+    study_id = desk.create(cells=8)
+    leases = desk.claim(count=4)
+    for lease in leases:
+        desk.complete(desk.ref(lease))
+    plans = explained(desk)
+    with desk.database.read() as session:
+        assert len(leaderboard(session, studies.get(session, study_id), limit=2)) == 2
+        results.curves(session, study_id, trial_ids=[lease.trial.id for lease in leases], points=10)
+    walks = [plan for plan in plans if " trials" in plan and plan.endswith("(study_id=?)")]
+    assert [plan for plan in walks if "ix_trials_best" not in plan] == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_page_and_no_claim_walks_the_trials(desk: Desk) -> None:
+    study_id, plans = desk.create(cells=8), explained(desk)
     desk.complete(desk.ref(desk.claim()[0]))
     desk.later(TTL_S * 2)
     desk.sweep()
     with desk.database.read() as session:
         study = studies.get(session, study_id)
         studies.views(session, [study], now=desk.now, live=timedelta(seconds=1))
-        studies.state(session, study)
+        glance(session, study_id)
         results.trials(session, study_id, limit=5, after=2, status=None)
         results.changes(session, study_id, limit=5, since=(1, 1), status=None)
         results.curves(session, study_id, trial_ids=None, points=10)
     assert [plan for plan in plans if plan.startswith("SCAN trials") and "INDEX" not in plan] == []
     assert any("COVERING INDEX ix_trials_ranking" in plan for plan in plans)
+    assert any("COVERING INDEX ix_trials_best" in plan for plan in plans)
     assert any("COVERING INDEX ix_trials_tally" in plan for plan in plans)
