@@ -33,7 +33,7 @@ class Histories:
 
     def of(self, session: Session, study: Study) -> History:
         """All trials of the study as this session sees them."""
-        settled, _ = ticks.seen(session)
+        settled = ticks.seen(session)
         since, history = self._known.pop(study.id, (-1, History()))
         rows = _CHANGED.rows(session, {"p_study": study.id, "p_since": since})
         sign = -1.0 if study.definition["objective"]["direction"] == "maximize" else 1.0
