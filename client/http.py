@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
@@ -54,11 +54,16 @@ class Transport:
         return self._answer(self._send(self._client.build_request("GET", path, params=given)), answer)
 
     def news(
-        self, path: str, answer: type[Answer], known: str | None, *, wait_s: float
+        self, path: str, answer: type[Answer], known: str | None, *, wait_s: float, of: Literal["all", "state"] = "all"
     ) -> tuple[Answer | None, str | None]:
-        """GET `path` and its ETag; None while it is what the ETag `known` names, for which the answer waits so long."""
+        """GET `path` and its ETag; None while it is what the ETag `known` names, for which the answer waits so long.
+
+        News of its `state` alone: of a study, that it was paused, goes on, or has ended.
+        """
         headers = {} if known is None else {"if-none-match": known}
-        response = self._send(self._client.build_request("GET", path, params={"wait": wait_s}, headers=headers))
+        response = self._send(
+            self._client.build_request("GET", path, params={"wait": wait_s, "news": of}, headers=headers)
+        )
         if response.status_code == HTTPStatus.NOT_MODIFIED:
             return None, known
         return self._answer(response, answer), response.headers.get("etag")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import httpx2
 
@@ -150,8 +150,11 @@ class StudyClient:
         timeout_s: float | None = None,
         patience_s: float = 600.0,
         away: Callable[[ServiceUnavailable], None] | None = None,
+        news: Literal["all", "state"] = "all",
     ) -> Iterator[StudyView]:
         """Yield the study when it has changed, looks being `poll_s` seconds apart; the last one yielded has ended.
+
+        Of news of its `state` alone, that it was paused, goes on, or has ended, the service tells at once.
 
         The first read must succeed, so that a wrong address shows at once. Later on a service that is away is asked
         again (`away` is told each time) and given up after `patience_s` seconds of silence. Raises WaitTimeout when
@@ -164,7 +167,7 @@ class StudyClient:
             yield view
             if view.status not in {"running", "paused"}:
                 return
-            look = partial(self._http.news, path, StudyView, wait_s=min(WAIT_S, self._timeout_s / 2))
+            look = partial(self._http.news, path, StudyView, wait_s=min(WAIT_S, self._timeout_s / 2), of=news)
             view, tag = _next(look, tag, poll_s=poll_s, deadline=deadline, patience_s=patience_s, away=away)
         raise WaitTimeout(f"study {study_id} is still running, and the time to wait for it is up")
 
@@ -172,7 +175,7 @@ class StudyClient:
         self, study_id: int, *, timeout_s: float | None = None, poll_s: float = POLL_S, patience_s: float = 600.0
     ) -> StudyView:
         """The study once it has ended; the same rules as `follow`."""
-        *_, last = self.follow(study_id, poll_s=poll_s, timeout_s=timeout_s, patience_s=patience_s)
+        *_, last = self.follow(study_id, poll_s=poll_s, timeout_s=timeout_s, patience_s=patience_s, news="state")
         return last
 
     def close(self) -> None:

@@ -115,19 +115,25 @@ def _lifespan(
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Callable[[], None]]]]:
     @asynccontextmanager
     async def _run(app: FastAPI) -> AsyncIterator[dict[str, Callable[[], None]]]:
-        bell, writer = Bell(), Writer(database)
-        planner = Planner(database, settings, bell)
+        bell, news, writer = Bell(), Bell(), Writer(database)
+        planner = Planner(database, settings, bell, news)
         keeper = Keeper(database, settings, store)
         courier = Courier(database, Sender()) if settings.webhooks else None
-        app.state.context = Context(database, writer, planner, settings, store, bell)
+        app.state.context = Context(database, writer, planner, settings, store, bell, news)
         bell.start()
+        news.start()
         await run_in_threadpool(planner.start)
         writer.start()
         keeper.start()
         if courier is not None:
             courier.start()
-        yield {LEAVING: bell.close}
-        bell.close()
+
+        def leave() -> None:
+            bell.close()
+            news.close()
+
+        yield {LEAVING: leave}
+        leave()
         if courier is not None:
             await run_in_threadpool(courier.close)
         await run_in_threadpool(keeper.close)

@@ -1,4 +1,4 @@
-"""Tells the claims that wait for a trial that one may be there, and everybody who waits that the service leaves."""
+"""Tells those who wait that what they wait for may be there, and that the service leaves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 class Bell:
     """Rung from any thread, heard in the event loop. A waiter costs a timer and holds nothing else.
 
-    It is rung for what this process queues; the planner looks for what other processes have.
+    It is rung for what this process does; who must know what others have done looks from time to time.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Bell:
         self._loop = asyncio.get_running_loop()
 
     def ring(self) -> None:
-        """A trial may be there."""
+        """Wake all who wait."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._ring)
 

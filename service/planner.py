@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
@@ -64,15 +64,15 @@ _SLOTS = Prepared(
 )
 
 
-def top_up(database: Database, histories: Histories, study_id: int, *, live: timedelta) -> bool:
-    """Queue what the study's strategy proposes next, or end the study when there is nothing left to wait for.
+Done: TypeAlias = Literal["queued", "ended"]
 
-    Whether trials were queued.
-    """
+
+def top_up(database: Database, histories: Histories, study_id: int, *, live: timedelta) -> Done | None:
+    """Queue what the study's strategy proposes next, or end the study when there is nothing left to wait for."""
     with database.read() as session:
         study = session.get(Study, study_id)
         if study is None or study.status != "running" or study.paused_at is not None:
-            return False
+            return None
         definition = definitions(session, [study_id])[study_id]
         strategy = strategy_for(definition)
         ahead = strategy.ahead(_slots(session, study, live))
@@ -81,19 +81,18 @@ def top_up(database: Database, histories: Histories, study_id: int, *, live: tim
         failing = _only_failures(session, study_id, limit)
         history = histories.of(session, study) if wanted > 0 and strategy.learns and not failing else []
     if failing:
-        _fail(database, study, f"the last {limit} trials failed (limits.max_failures_in_a_row); see their reasons")
-        return False
+        return _fail(
+            database, study, f"the last {limit} trials failed (limits.max_failures_in_a_row); see their reasons"
+        )
     try:
         proposals = strategy.propose(history, study.next_number, wanted) if wanted > 0 else []
     except SpaceError as error:
-        _fail(database, study, f"trial {study.next_number} cannot be built: {error}")
-        return False
+        return _fail(database, study, f"trial {study.next_number} cannot be built: {error}")
     if proposals:
         with database.write() as session:
-            return studies.enqueue(session, study, proposals, now=database.now(session))
-    if wanted > 0:
-        _end_if_over(database, study)
-    return False
+            stored = studies.enqueue(session, study, proposals, now=database.now(session))
+        return "queued" if stored else None
+    return _end_if_over(database, study) if wanted > 0 else None
 
 
 def fill_dry(session: Session, tasks: Sequence[str], *, now: datetime) -> bool:
@@ -107,23 +106,25 @@ def fill_dry(session: Session, tasks: Sequence[str], *, now: datetime) -> bool:
     return False
 
 
-def _fail(database: Database, study: Study, reason: str) -> None:
+def _fail(database: Database, study: Study, reason: str) -> Done:
     with database.write() as session:
         studies.stop(session, study.id, now=database.now(session), status="failed", reason=reason)
+    return "ended"
 
 
-def _end_if_over(database: Database, study: Study) -> None:
+def _end_if_over(database: Database, study: Study) -> Done | None:
     """The strategy has nothing more to propose: the study is over when nothing waits or runs."""
     with database.read() as session:
         grouped = select(Trial.status, func.count()).where(Trial.study_id == study.id).group_by(Trial.status)
         counts = dict.fromkeys(STATUSES, 0) | dict(session.execute(grouped).all())
     if counts["queued"] + counts["leased"] > 0:
-        return
+        return None
     usable = counts["complete"] + counts["diverged"] > 0
     status: StudyStatus = "complete" if usable else "failed"
     reason = None if usable else "no trial finished with a result; see their reasons"
     with database.write() as session:
         studies.finish(session, study.id, status, reason, now=database.now(session))
+    return "ended"
 
 
 def _only_failures(session: Session, study_id: int, count: int) -> bool:
@@ -151,11 +152,11 @@ STALLED_S = 120.0
 class Planner:
     """A thread that tops up studies when woken, and sweeps expired leases on a beat."""
 
-    def __init__(self, database: Database, settings: Settings, bell: Bell) -> None:
+    def __init__(self, database: Database, settings: Settings, bell: Bell, news: Bell) -> None:
         self._database = database
         self._histories = Histories()
         self._settings = settings
-        self._bell = bell
+        self._bell, self._news = bell, news
         self._wake = threading.Event()
         self._moved: deque[int] = deque()
         self._all_due_at = time.monotonic()
@@ -202,8 +203,9 @@ class Planner:
                 self._next_sweep = time.monotonic() + self._settings.sweep_s
                 self._guarded(self._sweep)
             for study_id in self._guarded(self._due) or ():
-                if self._guarded(partial(top_up, self._database, self._histories, study_id, live=self._live)):
-                    self._bell.ring()
+                done = self._guarded(partial(top_up, self._database, self._histories, study_id, live=self._live))
+                if done is not None:
+                    (self._bell if done == "queued" else self._news).ring()
             self._stop.wait(max(BREATH_S, time.monotonic() - self._came_round - idle))
 
     def _guarded(self, step: Callable[[], Result]) -> Result | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, NamedTuple, TypeAlias, TypeVar
 
 from fastapi import Depends, Path, Query, Request
 from sqlalchemy.orm import Session
@@ -23,12 +24,12 @@ from service.writer import Writer
 Result = TypeVar("Result")
 
 
-@dataclass(slots=True)
-class Readers:
-    """How many of them wait for a change, and what the last look at each study found, for all who wait for it."""
+class Look(NamedTuple):
+    """A look at a study, under way or done: when it began, and which ring had yet to come."""
 
-    waiting: int = 0
-    looks: dict[int, tuple[float, str]] = field(default_factory=dict)
+    at: float
+    ring: asyncio.Event
+    seen: asyncio.Future[str]
 
 
 async def _never() -> bool:
@@ -45,7 +46,11 @@ class Context:
     settings: Settings
     store: ArtifactStore
     bell: Bell
-    readers: Readers = field(default_factory=Readers)
+    """Rung when there may be a trial to claim."""
+    news: Bell
+    """Rung when a study was paused, goes on, or has ended."""
+    looks: dict[int, Look] = field(default_factory=dict)
+    """The last look at each study that readers wait for."""
     who: Principal = OWNER
     address: str | None = None
     gone: Callable[[], Awaitable[bool]] = _never

@@ -75,6 +75,7 @@ def stop_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch = N
         now = ctx.database.now(session)
         studies.stop(session, study_id, now=now, reason="stopped by request", versions=_versions(expected))
         _note(ctx, session, "study.stop", study_id, now)
+    ctx.news.ring()
     return _tagged(ctx, study_id, response)
 
 
@@ -85,6 +86,7 @@ def pause_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch = 
         now = ctx.database.now(session)
         studies.pause(session, study_id, now=now, versions=_versions(expected))
         _note(ctx, session, "study.pause", study_id, now)
+    ctx.news.ring()
     return _tagged(ctx, study_id, response)
 
 
@@ -96,6 +98,7 @@ def resume_study(study_id: Id, ctx: Ctx, response: Response, expected: IfMatch =
         _note(ctx, session, "study.resume", study_id, ctx.database.now(session))
     ctx.planner.wake()
     ctx.bell.ring()
+    ctx.news.ring()
     return _tagged(ctx, study_id, response)
 
 

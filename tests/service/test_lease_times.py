@@ -38,7 +38,7 @@ def test_a_database_that_was_away_costs_no_lease_either(desk: Desk, monkeypatch:
     desk.create(cells=1)
     desk.claim()
     settings = Settings(database=desk.database.url.render_as_string(hide_password=False))
-    planner = Planner(desk.database, settings, Bell())
+    planner = Planner(desk.database, settings, Bell(), Bell())
     monkeypatch.setattr(desk.database, "now", lambda session: desk.now)
     for seconds in (0, 5, 300, TTL_S - 6):
         desk.later(seconds)
@@ -50,7 +50,7 @@ def test_a_silent_worker_is_not_spared_by_sweeps_in_time(desk: Desk, monkeypatch
     desk.create(cells=1)
     desk.claim()
     settings = Settings(database=desk.database.url.render_as_string(hide_password=False))
-    planner = Planner(desk.database, settings, Bell())
+    planner = Planner(desk.database, settings, Bell(), Bell())
     monkeypatch.setattr(desk.database, "now", lambda session: desk.now)
     gone = desk.now
     while desk.statuses() == ["leased"]:
