@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,12 @@ def fuzz(folder: Path, database: str, *, examples: int, least: int, seed: int) -
             *("--exclude-checks", LEFT_OUT, "--continue-on-failure"),
             *("--report", "json", "--report-json-path", str(report)),
         ]
-        subprocess.run(command, check=False, stdout=sys.stderr, cwd=folder)
+        hooks = {
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": "benchmarks.fuzz_hooks",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
+        subprocess.run(command, check=False, stdout=sys.stderr, cwd=folder, env=hooks)
         alive = httpx2.get(f"{service.url}/readyz").status_code == 200
     faults = [line for line in service.log.read_text().splitlines() if "ERROR" in line]
     print(*faults[-20:], sep="\n", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from contract.base import Message, View
+from contract.base import Message, Text, View
 
 Role: TypeAlias = Literal["admin", "submitter", "worker", "viewer"]
 
@@ -15,7 +15,7 @@ Role: TypeAlias = Literal["admin", "submitter", "worker", "viewer"]
 class SignIn(Message):
     """An access token, exchanged for a session cookie."""
 
-    token: Annotated[str, Field(min_length=1, max_length=200)]
+    token: Annotated[Text, Field(min_length=1, max_length=200)]
 
 
 class Identity(View):

@@ -11,10 +11,11 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from contract.artifacts import ArtifactView
-from contract.base import Message, Name, View
+from contract.base import Message, Name, Text, View
 from contract.trials import TrialSpec
 
 Token: TypeAlias = Annotated[str, Field(min_length=43, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")]
+WorkerId: TypeAlias = Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 Metrics: TypeAlias = Annotated[dict[Name, float], Field(max_length=64)]
 Directive: TypeAlias = Literal["continue", "stop", "pause"]
 """What the worker is to do with a trial it holds: `stop` when its study has ended, `pause` when it was paused. Both
@@ -26,11 +27,11 @@ MAX_POINTS_PER_REPORT = 1_000
 class WorkerInfo(Message):
     """Who claims: `id` is unique to the process, `tasks` are the `dataset/model` keys it can train."""
 
-    id: Annotated[str, Field(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
-    name: Annotated[str, Field(min_length=1, max_length=120)]
-    device: Annotated[str, Field(min_length=1, max_length=120)]
-    version: Annotated[str, Field(min_length=1, max_length=40)]
-    tasks: Annotated[list[Annotated[str, Field(min_length=3, max_length=130)]], Field(min_length=1, max_length=1_000)]
+    id: WorkerId
+    name: Annotated[Text, Field(min_length=1, max_length=120)]
+    device: Annotated[Text, Field(min_length=1, max_length=120)]
+    version: Annotated[Text, Field(min_length=1, max_length=40)]
+    tasks: Annotated[list[Annotated[Text, Field(min_length=3, max_length=130)]], Field(min_length=1, max_length=1_000)]
 
 
 class ClaimRequest(Message):
@@ -78,7 +79,7 @@ class ClaimReply(View):
 class HeartbeatRequest(Message):
     """Renew leases."""
 
-    worker_id: Annotated[str, Field(min_length=8, max_length=64)]
+    worker_id: WorkerId
     leases: Annotated[list[LeaseRef], Field(max_length=1_024)]
 
 
@@ -145,14 +146,14 @@ class Completion(Message):
     steps_done: Annotated[int, Field(ge=0, le=10**12)]
     device_seconds: Annotated[float, Field(ge=0)]
     engine: Name
-    reason: Annotated[str, Field(max_length=2_000)] | None = None
+    reason: Annotated[Text, Field(max_length=2_000)] | None = None
 
 
 class Failure(Message):
     """The trial could not be trained: the user's code or configuration raised."""
 
     lease: LeaseRef
-    error: Annotated[str, Field(min_length=1, max_length=8_000)]
+    error: Annotated[Text, Field(min_length=1, max_length=8_000)]
     device_seconds: Annotated[float, Field(ge=0)] = 0.0
 
 
@@ -160,7 +161,7 @@ class Release(Message):
     """The worker gives the trial back unfinished (it drains, or its machine is taken): it is queued again."""
 
     lease: LeaseRef
-    reason: Annotated[str, Field(min_length=1, max_length=2_000)]
+    reason: Annotated[Text, Field(min_length=1, max_length=2_000)]
     device_seconds: Annotated[float, Field(ge=0)] = 0.0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from contract.base import Message, Name, Scalar, ScheduleValue, View
+from contract.base import Message, Name, Scalar, ScheduleValue, Text, View
 from contract.search import Search
 from contract.space import Space
 from contract.tasks import Budget, Task
@@ -43,7 +43,7 @@ class CreateStudy(Message):
     `project` left out is the one project of the asker's token, else `default`.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=120)]
+    name: Annotated[Text, Field(min_length=1, max_length=120)]
     project: Name | None = None
     task: Task
     budget: Budget

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from contract.base import Message, Name, Scalar
+from contract.base import Message, Name, Scalar, Text
 from schedules import Span
 
 Decay: TypeAlias = Annotated[float, Field(ge=0, le=10)]
@@ -68,7 +68,7 @@ def _span(value: float | str) -> float | str:
     return value
 
 
-SpanValue: TypeAlias = Annotated[float | Annotated[str, Field(max_length=32)], AfterValidator(_span)]
+SpanValue: TypeAlias = Annotated[float | Annotated[Text, Field(max_length=32)], AfterValidator(_span)]
 """A fraction of the horizon, or a text such as "5%", "500 steps" or "5 epochs"."""
 
 

@@ -34,10 +34,11 @@ def revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def revisions() -> list[str]:
+@cache
+def revisions() -> tuple[str, ...]:
     """The revisions this version knows, the first one first."""
     script = ScriptDirectory.from_config(configuration())
-    return [found.revision for found in script.walk_revisions()][::-1]
+    return tuple(found.revision for found in script.walk_revisions())[::-1]
 
 
 @contextmanager
@@ -60,12 +61,9 @@ def opened(settings: Settings, *, alone: bool = False) -> Iterator[Database]:
         database.close()
 
 
-@cache
 def head() -> str:
     """The schema revision this version works with."""
-    found = ScriptDirectory.from_config(configuration()).get_current_head()
-    assert found is not None
-    return found
+    return revisions()[-1]
 
 
 def upgrade(database: Database) -> None:

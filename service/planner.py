@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from math import inf
 from typing import TypeVar
 
 from sqlalchemy import bindparam, func, select
@@ -25,13 +24,14 @@ from service.bell import Bell
 from service.database import Database
 from service.definitions import definitions
 from service.errors import Overloaded
-from service.lifecycle import LIVE, STATUSES
+from service.histories import Histories
+from service.lifecycle import STATUSES
 from service.models import Study, Trial, Worker
 from service.moves import WAITS, has
 from service.prepared import Prepared
 from service.roster import OFFERED, offering
 from service.search import strategy_for
-from service.search.strategy import Observation, SpaceError
+from service.search.strategy import SpaceError
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ _SLOTS = Prepared(
 )
 
 
-def top_up(database: Database, study_id: int, *, live: timedelta) -> bool:
+def top_up(database: Database, histories: Histories, study_id: int, *, live: timedelta) -> bool:
     """Queue what the study's strategy proposes next, or end the study when there is nothing left to wait for.
 
     Whether trials were queued.
@@ -79,7 +79,7 @@ def top_up(database: Database, study_id: int, *, live: timedelta) -> bool:
         wanted = ahead - _QUEUED.first(session, {"p_study": study_id, "p_most": ahead}).count
         limit = definition.limits.max_failures_in_a_row
         failing = _only_failures(session, study_id, limit)
-        history = _history(session, study) if wanted > 0 and strategy.learns and not failing else []
+        history = histories.of(session, study) if wanted > 0 and strategy.learns and not failing else []
     if failing:
         _fail(database, study, f"the last {limit} trials failed (limits.max_failures_in_a_row); see their reasons")
         return False
@@ -132,20 +132,6 @@ def _only_failures(session: Session, study_id: int, count: int) -> bool:
     return len(last) == count and set(last) == {"failed"}
 
 
-def _history(session: Session, study: Study) -> list[Observation]:
-    sign = -1.0 if study.definition["objective"]["direction"] == "maximize" else 1.0
-    columns = (Trial.number, Trial.family, Trial.params, Trial.status, Trial.objective)
-    rows = session.execute(select(*columns).where(Trial.study_id == study.id).order_by(Trial.number))
-    losses = (
-        (row, inf if row.status == "diverged" else sign * row.objective if row.status == "complete" else None)
-        for row in rows
-    )
-    return [
-        Observation(number=row.number, family=row.family, params=row.params, loss=loss, over=row.status not in LIVE)
-        for row, loss in losses
-    ]
-
-
 def _slots(session: Session, study: Study, live: timedelta) -> int:
     """How many trials of this study the connected workers can run at a time."""
     # Compared with this process's own clock on purpose: only a queue depth depends on it, never a lease.
@@ -167,6 +153,7 @@ class Planner:
 
     def __init__(self, database: Database, settings: Settings, bell: Bell) -> None:
         self._database = database
+        self._histories = Histories()
         self._settings = settings
         self._bell = bell
         self._wake = threading.Event()
@@ -215,7 +202,7 @@ class Planner:
                 self._next_sweep = time.monotonic() + self._settings.sweep_s
                 self._guarded(self._sweep)
             for study_id in self._guarded(self._due) or ():
-                if self._guarded(partial(top_up, self._database, study_id, live=self._live)):
+                if self._guarded(partial(top_up, self._database, self._histories, study_id, live=self._live)):
                     self._bell.ring()
             self._stop.wait(max(BREATH_S, time.monotonic() - self._came_round - idle))
 

@@ -96,7 +96,8 @@ class Outbox:
                 self._waiting = deque(one for one in self._waiting if not _overtaken(one, message.lease))
             self._waiting.append(message)
             self._urgent = self._urgent or not isinstance(message, TrialReport)
-            self._changed.notify_all()
+            if len(self._waiting) == 1 or self._ready():  # else the thread lingers: waking it is for nothing
+                self._changed.notify_all()
 
     def flushed(self, timeout_s: float) -> bool:
         """Wait until everything has been acknowledged, at most so long; whether it has."""

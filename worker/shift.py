@@ -199,7 +199,7 @@ class Shift:
 
     def _fail(self, trial: InHand, error: str, device_seconds: float = 0.0) -> None:
         """End a trial with an error, and train it no further where it is still running."""
-        text = error[:MAX_ERROR] or "no message"
+        text = error.replace("\0", "\\0")[:MAX_ERROR] or "no message"  # no text holds a NUL
         self._end(trial, Failure(lease=trial.ref, error=text, device_seconds=device_seconds))
         self.steering.drop(trial.ref.trial_id)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from contract.leases import LeaseRef, TrialReport
@@ -21,6 +21,7 @@ from service.errors import ServiceError
 from service.lifecycle import Move
 from service.models import Attempt, Trial
 from service.planner import Planner
+from service.ticks import tick
 
 
 def _replace(owner: Any, name: str, made: Any) -> Any:
@@ -133,12 +134,18 @@ def unfenced_checkpoint() -> None:
 
 
 def deferred_begin() -> None:
-    """Transactions that write begin as those that read do."""
+    """Transactions that write begin as those that read do, and look before they write."""
 
     def deferred(url: str, begin: str, *, pool_size: int) -> Any:
         return engine(url, "BEGIN", pool_size=pool_size)
 
+    def look_first(self: Database, connection: Connection) -> None:
+        # Without a look, the tick, a write, would come first and wait for the lock like BEGIN IMMEDIATE.
+        connection.execute(select(tick()))
+        begin(self, connection)
+
     engine = _replace(database, "_sqlite_engine", deferred)
+    begin = _replace(Database, "_begin", look_first)
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,9 +168,10 @@ class Wire:
         return call
 
     def _unavailable(self) -> Verdict:
-        if self.transport.status is None or self.transport.status < 400:  # the answer was cut off
-            return "unknown"
-        return "overloaded" if self.transport.status in {429, 503} else "fault"
+        status = self.transport.status
+        if status in {429, 503}:
+            return "overloaded"
+        return "unknown" if status is None or status < 500 else "fault"  # a refusal may be cut off by a kill, too
 
 
 def _file(view: ArtifactView) -> File:

@@ -9,7 +9,7 @@ from service import metrics
 from service.access.gate import PUBLIC, READ, GatedRoute
 from service.api.context import Ctx
 from service.errors import NotReady
-from service.migrate import head, revision
+from service.migrate import revision, revisions
 from service.version import VERSION
 
 router = APIRouter(tags=["operations"], route_class=GatedRoute)
@@ -23,12 +23,12 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz", dependencies=[PUBLIC])
 def readyz(ctx: Ctx) -> Health:
-    """The database answers with this version's schema, the planner lives, and there is room to write; else 503."""
+    """The database answers with a schema this version can use, the planner lives, there is room to write; else 503."""
     with ctx.database.read() as session:
         current = revision(session.connection()) or ""
-    wanted = head()
-    if current != wanted:
-        raise NotReady(f"the database is at schema revision {current!r}, this version needs {wanted!r}")
+    # One that is unknown is a newer version's, which leaves the processes of the version before at work beside it.
+    if not current or current in revisions()[:-1]:
+        raise NotReady(f"the database is at schema revision {current!r}, this version needs {revisions()[-1]!r}")
     if not ctx.planner.alive:
         raise NotReady("the planner has stopped: no lease is swept and no trial proposed; restart the service")
     free = ctx.database.free_bytes()

@@ -1,4 +1,4 @@
-"""Tree-structured Parzen estimator over a conditional space, rebuilt from the history at each call.
+"""Tree-structured Parzen estimator over a conditional space, a function of the history it is given.
 
 What all families have in common (usually the rate and the optimizer's numbers) is drawn together with the family from
 one joint model of all trials; what only the drawn family has, from a joint model of its own trials.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contract.base import Scalar
 from contract.search import Tpe
 from contract.trials import Origin
 from service.search import quasi
 from service.search.domains import Dimension, Options
+from service.search.history import History
 from service.search.parzen import Axis, Choices, Numbers, suggest
 from service.search.space import BoundSpace, Branch
-from service.search.strategy import Observation, Params, Proposal, SpaceError
+from service.search.strategy import Observation, Proposal, SpaceError
 
 ENOUGH = 2
 """Finished trials the joint model needs."""
@@ -35,6 +38,7 @@ class TpeSearch:
     startup: int
     seed: int
     shared: tuple[Dimension, ...] = field(init=False)
+    _places: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.startup > self.trials:
@@ -46,6 +50,7 @@ class TpeSearch:
                 raise SpaceError(branch.place, rule, branch.family)
             first[branch.family] = branch.place
         object.__setattr__(self, "shared", _shared(self.space.branches))
+        object.__setattr__(self, "_places", {branch.family: branch.index for branch in self.space.branches})
 
     @property
     def planned(self) -> int:
@@ -59,12 +64,13 @@ class TpeSearch:
         return max(1, slots)  # what waits longer in the queue was proposed knowing less
 
     def propose(self, history: Sequence[Observation], first: int, count: int) -> list[Proposal]:
-        known = sorted((item for item in history if not _failed(item)), key=lambda item: item.number)
-        proposals = []
+        known = history if isinstance(history, History) else History(history)
+        proposals: list[Proposal] = []
         for number in range(first, min(first + count, self.trials)):
-            proposal = self._propose(known, number)
-            known.append(_pending(proposal))
-            proposals.append(proposal)
+            if proposals:  # what is only proposed is not for the caller's history
+                known = known.copy() if known is history else known
+                known.note([_pending(proposals[-1])])
+            proposals.append(self._propose(known, number))
         return proposals
 
     def fallback(self, number: int) -> Proposal | None:
@@ -74,58 +80,58 @@ class TpeSearch:
         origin: Origin = "startup" if number < self.startup else "quasi-random"
         return self.space.proposal(branch, params, number=number, origin=origin, seed=self.seed)
 
-    def _propose(self, known: Sequence[Observation], number: int) -> Proposal:
+    def _propose(self, known: History, number: int) -> Proposal:
         origin: Origin
-        if number < self.startup or sum(item.loss is not None for item in known) < ENOUGH:
+        if number < self.startup or np.count_nonzero(~np.isnan(known.losses)) < ENOUGH:
             origin, (branch, params) = "startup", quasi.point(self.space, self.seed, number)
         else:
             origin, (branch, params) = "tpe", self._suggest(known, number)
-        repeats = sum(_same(item, branch, params) for item in known)  # a replicate tells more than a repeat
+        repeats = known.tried(branch.family, params)  # a replicate tells more than a repeat
         seed = (self.seed + repeats) % 2**31
         return self.space.proposal(branch, params, number=number, origin=origin, seed=seed)
 
-    def _suggest(self, known: Sequence[Observation], number: int) -> tuple[Branch, dict[str, Scalar]]:
+    def _suggest(self, known: History, number: int) -> tuple[Branch, dict[str, Scalar]]:
         rng = np.random.default_rng(np.random.SeedSequence((self.seed, number, quasi.SUGGESTIONS)))
-        joint = _Model(self.shared, known, families=[branch.family for branch in self.space.branches])
+        families = known.column("place", lambda row: self._places[row.family])
+        joint = _Model(self.shared, known, known.counts)
+        if len(self.space.branches) > 1:
+            joint.add(Choices(len(self.space.branches)), families)
         for _ in range(RETRIES):
-            family, common = joint.draw(rng)
-            branch = self.space.branches[family]
-            params = {**branch.fixed, **common, **self._own(branch, known, rng)}
-            if not any(_same(item, branch, params) for item in known):
+            common, place = joint.draw(rng)
+            branch = self.space.branches[int(place)]
+            mine = known.counts & (families == branch.index)
+            own = _Model(_own(branch, self.shared), known, mine, branch.family)
+            params = {**branch.fixed, **common, **own.draw(rng)[0]}
+            if not known.tried(branch.family, params):
                 break
         return branch, {item.name: params[item.name] for item in branch.dimensions}
 
-    def _own(self, branch: Branch, known: Sequence[Observation], rng: np.random.Generator) -> dict[str, Scalar]:
-        names = {item.name for item in self.shared}
-        own = tuple(item for item in branch.searched if item.name not in names)
-        mine = [item for item in known if item.family == branch.family]
-        return _Model(own, mine, families=[branch.family]).draw(rng)[1]
-
 
 class _Model:
-    """The estimator over some dimensions and, where there are several, the family; told of trials."""
+    """The estimator over dimensions of a family, or of all, and what else there is to draw; told of some trials."""
 
-    def __init__(self, dimensions: Sequence[Dimension], rows: Sequence[Observation], *, families: list[str]) -> None:
-        self._dimensions = dimensions
-        self._axes: list[Axis] = [_axis(item) for item in dimensions]
-        columns = [
-            [_inward(item, axis, row) for row in rows] for item, axis in zip(dimensions, self._axes, strict=True)
-        ]
-        if len(families) > 1:
-            index = {family: float(place) for place, family in enumerate(families)}
-            self._axes.append(Choices(len(families)))
-            columns.append([index[row.family] for row in rows])
-        self._points = np.array(columns, dtype=np.float64).reshape(len(self._axes), len(rows)).T
-        # A diverged trial's loss is infinite: only ranks matter, and it ranks last by whatever margin.
-        self._losses = np.array([np.nan if row.loss is None else row.loss for row in rows], dtype=np.float64)
+    def __init__(
+        self, dimensions: Sequence[Dimension], known: History, which: NDArray[np.bool_], family: str | None = None
+    ) -> None:
+        self._dimensions, self._which, self._losses = dimensions, which, known.losses[which]
+        self._axes: list[Axis] = []
+        self._columns: list[NDArray[np.float64]] = []
+        for item in dimensions:
+            axis = _axis(item)
+            self.add(axis, known.column((family, item.name), partial(_inward, item, axis, family)))
 
-    def draw(self, rng: np.random.Generator) -> tuple[int, dict[str, Scalar]]:
-        """A family's place and the dimensions' values."""
+    def add(self, axis: Axis, column: NDArray[np.float64]) -> None:
+        """One more axis, drawn beside the dimensions."""
+        self._axes.append(axis)
+        self._columns.append(column[self._which])
+
+    def draw(self, rng: np.random.Generator) -> tuple[dict[str, Scalar], float]:
+        """The dimensions' values, and what was drawn beside them, 0 without it."""
         if not self._axes:
-            return 0, {}
-        drawn = suggest(self._axes, self._points, self._losses, rng)
+            return {}, 0.0
+        drawn = suggest(self._axes, np.column_stack(self._columns), self._losses, rng)
         values = {item.name: _outward(item, value) for item, value in zip(self._dimensions, drawn, strict=False)}
-        return int(drawn[-1]) if len(drawn) > len(self._dimensions) else 0, values
+        return values, drawn[-1] if len(drawn) > len(self._dimensions) else 0.0
 
 
 def bound(search: Tpe, space: BoundSpace, *, seed: int) -> TpeSearch:
@@ -143,16 +149,13 @@ def _shared(branches: Sequence[Branch]) -> tuple[Dimension, ...]:
     )
 
 
+def _own(branch: Branch, shared: Sequence[Dimension]) -> tuple[Dimension, ...]:
+    names = {item.name for item in shared}
+    return tuple(item for item in branch.searched if item.name not in names)
+
+
 def _pending(proposal: Proposal) -> Observation:
     return Observation(number=proposal.number, family=proposal.family, params=proposal.params, loss=None, over=False)
-
-
-def _failed(observation: Observation) -> bool:
-    return observation.loss is None and observation.over
-
-
-def _same(observation: Observation, branch: Branch, params: Params) -> bool:
-    return observation.family == branch.family and observation.params == params
 
 
 def _axis(dimension: Dimension) -> Axis:
@@ -162,9 +165,11 @@ def _axis(dimension: Dimension) -> Axis:
     return Numbers(low=domain.low, high=domain.high, log=domain.log, integer=domain.integer)
 
 
-def _inward(dimension: Dimension, axis: Axis, row: Observation) -> float:
-    value = row.params[dimension.name]
-    return axis.inward(dimension.domain.position(value) if isinstance(dimension.domain, Options) else float(value))
+def _inward(dimension: Dimension, axis: Axis, family: str | None, row: Observation) -> float:
+    if family not in (None, row.family):
+        return float("nan")  # another family's parameter of that name is another one
+    value, domain = row.params[dimension.name], dimension.domain
+    return axis.inward(domain.position(value) if isinstance(domain, Options) else float(value))
 
 
 def _outward(dimension: Dimension, drawn: float) -> Scalar:

@@ -166,3 +166,10 @@ def test_a_report_with_a_stale_token_is_409_lease_lost(http: TestClient) -> None
 def test_what_does_not_exist_is_a_404_problem(http: TestClient, path: str) -> None:
     answer = http.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+
+
+@pytest.mark.parametrize("changed", [{"name": "\0"}, {"device": "cpu\0"}, {"tasks": ["digits/mlp", "\0/mlp"]}])
+def test_a_text_with_a_nul_is_refused_before_a_database_has_to(http: TestClient, changed: dict[str, Any]) -> None:
+    body = {"worker": worker().model_dump() | changed, "token": secrets.token_urlsafe(32)}
+    answer = http.post("/api/v1/leases/claim", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")

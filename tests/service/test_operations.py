@@ -42,11 +42,19 @@ def test_ready_means_that_the_planner_lives(http: TestClient, monkeypatch: pytes
     assert "planner has stopped" in answer.json()["detail"]
 
 
-def test_ready_means_that_the_schema_is_this_version_s(http: TestClient) -> None:
+def test_ready_means_a_schema_that_this_version_can_use(http: TestClient) -> None:
     database: Database = http.app.state.context.database  # type: ignore[attr-defined]  # as above
     with database.write() as session:
         session.execute(text("update alembic_version set version_num = '0001'"))
     assert "schema revision '0001'" in http.get("/readyz").json()["detail"]
+
+
+def test_a_process_stays_ready_while_a_newer_version_takes_over_beside_it(http: TestClient) -> None:
+    database: Database = http.app.state.context.database  # type: ignore[attr-defined]  # as above
+    with database.write() as session:
+        session.execute(text("update alembic_version set version_num = 'of-tomorrow'"))
+    answer = http.get("/readyz")
+    assert (answer.status_code, answer.json()["revision"]) == (200, "of-tomorrow")
 
 
 def test_metrics_tell_that_trials_wait_for_a_worker_that_is_not_there(http: TestClient) -> None:

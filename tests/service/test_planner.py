@@ -12,6 +12,7 @@ from sqlalchemy import select
 from contract.leases import Failure
 from schedules import from_dict
 from service import planner, queue, studies
+from service.histories import Histories
 from service.models import Study, Trial
 
 LIVE = timedelta(seconds=60)
@@ -44,7 +45,7 @@ def study(desk: Desk, study_id: int) -> Study:
 def run(desk: Desk, study_id: int, trials: int) -> None:
     for _ in range(trials):
         finish_one(desk)
-        planner.top_up(desk.database, study_id, live=LIVE)
+        planner.top_up(desk.database, Histories(), study_id, live=LIVE)
 
 
 def test_a_study_is_searched_to_its_last_trial_and_then_complete(desk: Desk) -> None:
@@ -100,7 +101,7 @@ def test_a_study_whose_trials_all_fail_gives_up_and_cancels_the_rest(desk: Desk)
         request = Failure(lease=desk.ref(desk.claim()[0]), error="FileNotFoundError: data")
         with desk.database.write() as session:
             queue.fail(session, request, now=desk.now)
-    planner.top_up(desk.database, study_id, live=LIVE)
+    planner.top_up(desk.database, Histories(), study_id, live=LIVE)
     ended = study(desk, study_id)
     assert (ended.status, "max_failures_in_a_row" in (ended.reason or "")) == ("failed", True)
     assert desk.statuses() == ["failed"] * 3 + ["cancelled"] * 3
@@ -110,5 +111,5 @@ def test_a_study_whose_trials_all_fail_gives_up_and_cancels_the_rest(desk: Desk)
 def test_a_study_with_any_result_is_complete_divergence_included(desk: Desk, outcome: str) -> None:
     study_id = desk.create(cells=1)
     desk.complete(desk.ref(desk.claim()[0]), outcome=outcome)
-    planner.top_up(desk.database, study_id, live=LIVE)
+    planner.top_up(desk.database, Histories(), study_id, live=LIVE)
     assert study(desk, study_id).status == "complete"

@@ -78,7 +78,9 @@ def leaders(desk: Desk, study_id: int, limit: int) -> list[str]:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(ended=trials, maximize=st.booleans(), limit=st.integers(1, 30), walks=st.sampled_from([(0,), (0, 8), (2, 9, 40)]))
+@given(
+    ended=trials, maximize=st.booleans(), limit=st.integers(1, 30), walks=st.sampled_from([(0,), (0, 8), (2, 9, 40)])
+)
 def test_the_walk_ranks_as_a_plain_grouping_does(
     desk: Desk, ended: list[Ended], maximize: bool, limit: int, walks: tuple[int, ...]
 ) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from contract.leases import HeartbeatRequest, LeaseRef, Release
 from service import idempotency, planner, queue, studies
+from service.histories import Histories
 from service.models import Study
 
 GRID = definition().model_dump(mode="json")
@@ -112,7 +113,7 @@ def test_a_paused_study_is_neither_filled_nor_ended_by_the_planner(desk: Desk) -
     study_id = desk.create(cells=1)
     desk.complete(desk.ref(desk.claim()[0]))
     pause(desk, study_id)
-    planner.top_up(desk.database, study_id, live=timedelta(seconds=TTL_S))
+    planner.top_up(desk.database, Histories(), study_id, live=timedelta(seconds=TTL_S))
     with desk.database.write() as session:
         assert studies.get(session, study_id).status == "running"
         assert planner.fill_dry(session, ["digits/mlp"], now=desk.now) is False
