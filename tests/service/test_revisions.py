@@ -180,7 +180,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connection
 
 
 def test_every_revision_has_its_rows_here() -> None:
-    assert list(SEEDS) == REVISIONS, "give the new revision rows of its tables in SEEDS"
+    assert tuple(SEEDS) == REVISIONS, "give the new revision rows of its tables in SEEDS"
 
 
 @pytest.mark.parametrize("start", REVISIONS)
