@@ -61,9 +61,8 @@ class Transport:
         News of its `state` alone: of a study, that it was paused, goes on, or has ended.
         """
         headers = {} if known is None else {"if-none-match": known}
-        response = self._send(
-            self._client.build_request("GET", path, params={"wait": wait_s, "news": of}, headers=headers)
-        )
+        query = {"wait": wait_s, "news": of}
+        response = self._send(self._client.build_request("GET", path, params=query, headers=headers))
         if response.status_code == HTTPStatus.NOT_MODIFIED:
             return None, known
         return self._answer(response, answer), response.headers.get("etag")

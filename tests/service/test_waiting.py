@@ -62,6 +62,27 @@ def test_a_claim_waits_no_longer_than_asked_and_may_ask_again_at_once(http: Test
     assert http.post(f"{V1}/leases/claim", json=waiting_claim(0.2)).json() == {"leases": [], "retry_after_s": 0.0}
 
 
+def test_a_reader_who_waits_for_news_of_the_state_is_left_alone_until_there_are_some(http: TestClient) -> None:
+    study = create(http)
+    tag = http.get(study).headers["etag"]
+    claim = http.post(f"{V1}/leases/claim", json=waiting_claim(0)).json()
+    assert claim["leases"]
+    begun = time.monotonic()
+    moved = http.get(f"{study}?wait=0.7&news=state", headers={"If-None-Match": tag})
+    assert (moved.status_code, moved.json()["progress"]["leased"]) == (200, 1)
+    assert time.monotonic() - begun >= 0.7
+    threading.Timer(0.3, http.post, [f"{study}/stop"]).start()
+    ended = http.get(f"{study}?wait=20&news=state", headers={"If-None-Match": moved.headers["etag"]})
+    assert (ended.status_code, ended.json()["status"]) == (200, "stopped")
+    assert time.monotonic() - begun < 15
+
+
+def test_nothing_new_at_all_is_304_whatever_news_were_waited_for(http: TestClient) -> None:
+    study = create(http)
+    tag = http.get(study).headers["etag"]
+    assert http.get(f"{study}?wait=0.2&news=state", headers={"If-None-Match": tag}).status_code == 304
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_trial_that_another_process_queues_is_found(http: TestClient, database_url: str, tmp_path: Path) -> None:
     with TestClient(
