@@ -15,20 +15,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Text, bindparam, cast, func, literal, select
 from sqlalchemy.orm import Session
 
 from contract.studies import StudyStatus
 from service import queue, studies
 from service.bell import Bell
 from service.database import Database
-from service.definitions import definitions
+from service.definitions import definitions, parsed
 from service.errors import Overloaded
 from service.histories import Histories
 from service.lifecycle import STATUSES
 from service.models import Study, Trial, Worker
 from service.moves import WAITS, has
-from service.prepared import Prepared
+from service.prepared import Prepared, among
+from service.proposals import enqueue
 from service.roster import OFFERED, offering
 from service.search import strategy_for
 from service.search.strategy import SpaceError
@@ -36,6 +37,8 @@ from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 8
+"""Proposals that are learnt and stored together: the next ones know what has ended meanwhile."""
 LATE = 3
 """Sweeps missed in a row that make an outage."""
 
@@ -55,6 +58,13 @@ _LAST_ENDED = Prepared(
     .where(Trial.study_id == bindparam("p_study"), Trial.finished_at.is_not(None))
     .order_by(Trial.finished_at.desc(), Trial.number.desc())
     .limit(bindparam("p_most"))
+)
+_SERVED = Prepared(
+    select(Study.id, Study.next_number, cast(Study.definition, Text).label("definition"))
+    .where(Study.status == literal("running", literal_execute=True), Study.paused_at.is_(None))
+    .where(among(Study.task_key, "p_tasks"))
+    .order_by(Study.id)
+    .with_for_update(skip_locked=True)
 )
 _NEWEST = Prepared(select(func.max(Worker.last_seen_at).label("at")))
 _SLOTS = Prepared(
@@ -85,23 +95,22 @@ def top_up(database: Database, histories: Histories, study_id: int, *, live: tim
             database, study, f"the last {limit} trials failed (limits.max_failures_in_a_row); see their reasons"
         )
     try:
-        proposals = strategy.propose(history, study.next_number, wanted) if wanted > 0 else []
+        count = min(wanted, AT_ONCE) if strategy.learns else wanted
+        proposals = strategy.propose(history, study.next_number, count) if count > 0 else []
     except SpaceError as error:
         return _fail(database, study, f"trial {study.next_number} cannot be built: {error}")
     if proposals:
         with database.write() as session:
-            stored = studies.enqueue(session, study, proposals, now=database.now(session))
+            stored = enqueue(session, study.id, proposals, now=database.now(session), movable=strategy.learns)
         return "queued" if stored else None
     return _end_if_over(database, study) if wanted > 0 else None
 
 
 def fill_dry(session: Session, tasks: Sequence[str], *, now: datetime) -> bool:
     """A claim found nothing queued: queue a quasi-random point of a study these tasks serve, if one has trials left."""
-    running = select(Study).where(Study.status == "running", Study.paused_at.is_(None), Study.task_key.in_(tasks))
-    for study in session.scalars(running.order_by(Study.id).with_for_update(skip_locked=True)):
-        strategy = strategy_for(definitions(session, [study.id])[study.id])
-        proposal = strategy.fallback(study.next_number)
-        if proposal is not None and studies.enqueue(session, study, [proposal], now=now):
+    for study in _SERVED.rows(session, {"p_tasks": tasks}):
+        proposal = strategy_for(parsed(study.definition)).fallback(study.next_number)
+        if proposal is not None and enqueue(session, study.id, [proposal], now=now):
             return True
     return False
 

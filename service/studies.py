@@ -7,22 +7,21 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from contract.errors import FieldError
 from contract.studies import CreateStudy, Progress, StudyStatus, StudyView
 from contract.trials import TrialStatus
-from schedules import to_dict
-from service.definitions import definitions
 from service.errors import Changed, Conflict, InvalidRequest, NotFound
 from service.glance import waiting
 from service.lifecycle import STATUSES
 from service.models import Study, Trial
+from service.proposals import enqueue
 from service.queue import cancel_queued
 from service.ranking import leaderboard
 from service.search import strategy_for
-from service.search.strategy import Proposal, SpaceError
+from service.search.strategy import SpaceError
 from service.webhooks import outbox
 
 Versions: TypeAlias = Container[int] | None
@@ -54,35 +53,8 @@ def create(session: Session, definition: CreateStudy, *, project: str = "default
     )
     session.add(study)
     session.flush()
-    enqueue(session, study, strategy.propose([], 0, strategy.ahead(1)), now=now)
+    enqueue(session, study.id, strategy.propose([], 0, strategy.ahead(1)), now=now)
     return study.id
-
-
-def enqueue(session: Session, study: Study, proposals: Sequence[Proposal], *, now: datetime) -> bool:
-    """Queue proposals that continue the study's numbering; False, and nothing stored, when somebody else went first."""
-    if not proposals:
-        return True
-    first = proposals[0].number
-    advanced = session.execute(
-        update(Study)
-        .where(Study.id == study.id, Study.next_number == first, Study.status == "running")
-        .values(next_number=first + len(proposals))
-        .returning(Study.id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    if not advanced:
-        return False
-    definition = definitions(session, [study.id])[study.id]
-    horizon = definition.budget.model_dump_json(exclude_none=True)
-    shared = {
-        "study_id": study.id,
-        "status": "queued",
-        "task_key": study.task_key,
-        "fusion_key": f"{study.id}:{definition.task.batch_size}:{horizon}",
-        "created_at": now,
-    }
-    session.execute(insert(Trial), [shared | _row(proposal) for proposal in proposals])
-    return True
 
 
 def stop(
@@ -200,22 +172,3 @@ def _stuck(study: Study, counts: Mapping[TrialStatus, int]) -> bool:
 def _is_range_test(study: Study) -> bool:
     """Its trials run into divergence on purpose: their final losses rank nothing."""
     return bool(study.definition["search"]["method"] == "range_test")
-
-
-def _row(proposal: Proposal) -> dict[str, object]:
-    return {
-        "number": proposal.number,
-        "origin": proposal.origin,
-        "family": proposal.family,
-        "params": dict(proposal.params),
-        "config": proposal.config,
-        "schedule": to_dict(proposal.schedule),
-        "seed": proposal.seed,
-        "report_every": proposal.report_every,
-        "metrics": {},
-        "attempt": 0,
-        "lost": 0,
-        "failures": 0,
-        "steps_done": 0,
-        "device_seconds": 0.0,
-    }

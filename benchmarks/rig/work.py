@@ -15,6 +15,7 @@ from contract.studies import CreateStudy
 from service import studies
 from service.database import Database
 from service.models import Study, Trial
+from service.proposals import enqueue
 from service.search import strategy_for
 
 TASKS = ["digits/mlp", *(f"dataset-{data}/model-{model}" for data in range(5) for model in range(6))]
@@ -59,7 +60,7 @@ def fill(database: Database, definition: CreateStudy, count: int) -> int:
     with database.write() as session:
         study = session.get_one(Study, study_id)
         proposals = strategy.propose([], study.next_number, count)
-        studies.enqueue(session, study, proposals, now=now)
+        enqueue(session, study.id, proposals, now=now)
     return study_id
 
 
@@ -71,7 +72,7 @@ def finish(database: Database, study_id: int, count: int) -> None:
         strategy = strategy_for(CreateStudy.model_validate(study.definition))
         numbers = range(study.next_number, study.next_number + count)
         points = [point for number in numbers if (point := strategy.fallback(number)) is not None]
-        studies.enqueue(session, study, points, now=now)
+        enqueue(session, study.id, points, now=now)
         rows = session.execute(select(Trial.id, Trial.params).where(Trial.study_id == study_id)).all()
         losses = [{"row": row.id, "loss": 1.0 + (float(row.params["lr"]) - 0.1) ** 2} for row in rows]
         ended = {

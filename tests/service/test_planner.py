@@ -14,6 +14,7 @@ from schedules import from_dict
 from service import planner, queue, studies
 from service.histories import Histories
 from service.models import Study, Trial
+from service.proposals import enqueue
 
 LIVE = timedelta(seconds=60)
 TPE: dict[str, Any] = {
@@ -91,8 +92,34 @@ def test_two_planners_that_propose_the_same_numbers_store_them_once(desk: Desk) 
     stored = []
     for _ in range(2):
         with desk.database.write() as session:
-            stored.append(studies.enqueue(session, row, proposals, now=desk.now))
-    assert stored == [True, False]
+            stored.append(enqueue(session, row.id, proposals, now=desk.now))
+    assert stored == [2, 0]
+
+
+def test_proposals_whose_first_numbers_were_given_away_meanwhile_are_not_lost(desk: Desk) -> None:
+    study_id = desk.create(**TPE)
+    row = study(desk, study_id)
+    strategy = studies.strategy_for(studies.CreateStudy.model_validate(row.definition))
+    proposals = strategy.propose([], row.next_number, 3)
+    desk.claim()
+    with desk.database.write() as session:
+        assert planner.fill_dry(session, worker().tasks, now=desk.now)
+        assert enqueue(session, study_id, proposals, now=desk.now) == 2
+        assert enqueue(session, study_id, proposals, now=desk.now, movable=True) == 3
+    rates = [float(proposal.params["lr"]) for proposal in proposals]
+    assert [(number, rate) for number, *_, rate in proposed(desk)][1:] == list(
+        enumerate([rates[0], *rates[1:], *rates], start=1)
+    )
+
+
+def test_proposals_that_move_up_do_not_pass_the_end_of_the_study(desk: Desk) -> None:
+    study_id = desk.create(**(TPE | {"search": {"method": "tpe", "trials": 4}}))
+    row = study(desk, study_id)
+    strategy = studies.strategy_for(studies.CreateStudy.model_validate(row.definition))
+    proposals = strategy.propose([], row.next_number, 3)
+    with desk.database.write() as session:
+        stored = [enqueue(session, study_id, proposals, now=desk.now, movable=True) for _ in range(2)]
+    assert stored == [3, 0]
 
 
 def test_a_study_whose_trials_all_fail_gives_up_and_cancels_the_rest(desk: Desk) -> None:
