@@ -26,10 +26,15 @@ EXAMPLES = 64
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """See `Gradients`: a transformer, each lane by itself."""
+    """See `Gradients`: a transformer, each lane by itself.
+
+    Examples are `length` tokens; `each_token`: outputs are [K, B, length, ...], else [K, B, ...].
+    """
 
     links: tuple[Link, ...]
     criterion: CrossEntropy
+    length: int
+    each_token: bool
 
     @property
     def abreast(self) -> bool:
@@ -40,9 +45,9 @@ class Sequence:
         found: list[Tensor] = []
         for lane, own in enumerate(_each(state)):
             value = inputs.value if inputs.layout is Layout.SHARED else inputs.value[lane]
-            parts = torch.split(value, EXAMPLES)
-            found.append(torch.cat([ahead(self.links, part, own)[0] for part in parts]))
-        return torch.stack(found)
+            found.append(torch.cat([ahead(self.links, part, own)[0] for part in torch.split(value, EXAMPLES)]))
+        scores = torch.stack(found)
+        return scores.view(len(scores), -1, self.length, scores.shape[-1]) if self.each_token else scores
 
     @torch.no_grad()
     def __call__(self, inputs: Flow, targets: Tensor, state: State) -> Found:
@@ -57,9 +62,8 @@ class Sequence:
     def _lane(self, inputs: Tensor, targets: Tensor, state: State, found: Slots) -> Tensor:
         """The loss, [1]; the gradients are written into `found`."""
         scores, known = ahead(self.links, inputs, state)
-        turned = scores.flatten(0, -2).t().unsqueeze(0)
-        losses, slopes = self.criterion.slopes(turned, targets.flatten(), one_batch=True)
-        back(self.links, slopes[0].t().view(scores.shape), known, state, found, last=True)
+        losses, slopes = self.criterion.slopes(scores.t().unsqueeze(0), targets.flatten(), one_batch=True)
+        back(self.links, slopes[0].t(), known, state, found, last=True)
         return losses
 
 
@@ -71,41 +75,48 @@ def _each(state: State) -> Iterator[State]:
 
 def sequence(stack: Stack, criterion: Criterion) -> Sequence | None:
     """The model as a sequence, if it is one."""
-    if not isinstance(stack, Layered) or not isinstance(criterion, CrossEntropy) or not stack.layers:
+    if not isinstance(stack, Layered) or not isinstance(criterion, CrossEntropy):
         return None
-    links = _links(stack.layers)
-    # Only the first two ask nobody for a gradient of what came in.
-    if links is None or not isinstance(links[0], Patches | Embedding):
-        return None
-    return Sequence(links, criterion)
+    match stack.layers:
+        # These two ask nobody for a gradient of what came in, and the places say how many tokens there are.
+        case (composites.Patches() | layers.Embedding(), composites.Positions(places), *_):
+            length = stack.parameters[places][0]
+            links = _links(stack.layers, length)
+            return None if links is None else Sequence(links, criterion, length, Mean(length) not in links)
+        case _:
+            return None
 
 
-def _links(given: tuple[Layer, ...]) -> tuple[Link, ...] | None:
+def _links(given: tuple[Layer, ...], length: int) -> tuple[Link, ...] | None:
     """All of these layers, or nothing."""
     found: list[Link] = []
     for layer in given:
-        links = _link(layer)
+        links = _link(layer, length)
         if links is None:
             return None
         found += links
     return tuple(found)
 
 
-def _link(layer: Layer) -> tuple[Link, ...] | None:
+def _link(layer: Layer, length: int) -> tuple[Link, ...] | None:
     match layer:
         case composites.Attention(qkv, out, heads, causal):
-            return (Rows(qkv.weight, qkv.bias), Heads(heads, causal), Rows(out.weight, out.bias))
+            return Rows(qkv.weight, None), Heads(qkv.bias, heads, length, causal), Rows(out.weight, out.bias)
         case composites.Residual(branch, ()):
-            return _residual(_links(branch))
-        case composites.Patches():
-            return (Patches(layer),)
-        case composites.Positions(weight):
-            return (Positions(weight),)
+            return _residual(_links(branch, length))
         case composites.MeanOfTokens():
-            return (Mean(),)
+            return (Mean(length),)
         case _:
             link = _single(layer)
             return None if link is None else (link,)
+
+
+def _residual(links: tuple[Link, ...] | None) -> tuple[Link, ...] | None:
+    match links:
+        case (*branch, Rows() as end):
+            return (Residual(tuple(branch), end),)
+        case _:
+            return None
 
 
 def _single(layer: Layer) -> Link | None:
@@ -116,17 +127,13 @@ def _single(layer: Layer) -> Link | None:
             return gelu(approximate)
         case layers.Elementwise(function):
             return ACTIVATIONS.get(function)
-        case layers.Embedding(weight):
-            return Embedding(weight)
         case layers.LayerNorm(weight, bias, (features,), eps):
             return Norm(weight, bias, (features,), eps)
-        case _:
-            return None
-
-
-def _residual(links: tuple[Link, ...] | None) -> tuple[Link, ...] | None:
-    match links:
-        case (*branch, Rows() as end):
-            return (Residual(tuple(branch), end),)
+        case layers.Embedding(weight):
+            return Embedding(weight)
+        case composites.Patches(weight, bias):
+            return Patches(layer, Rows(weight, bias))
+        case composites.Positions(weight):
+            return Positions(weight)
         case _:
             return None

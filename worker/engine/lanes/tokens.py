@@ -1,6 +1,6 @@
-"""Links over tokens, of one lane: values are [B, T, features], and nothing in the state has a dimension of lanes.
+"""Links over tokens, of one lane: values are rows [B * T, features], all of an example's tokens one after the other.
 
-Gradients of parameters are written into what lies in their slots.
+Nothing in the state has a dimension of lanes; gradients of parameters are written into what lies in their slots.
 """
 
 from __future__ import annotations
@@ -24,64 +24,55 @@ softmax_slope = aten._softmax_backward_data.out  # noqa: SLF001  # autograd's ow
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """See `layers.Linear`: [B, T, inputs] or [B, inputs] to outputs."""
+    """See `layers.Linear`."""
 
     weight: int
     bias: int | None
 
     def ahead(self, value: Tensor, state: State) -> tuple[Tensor, Known]:
         bias = None if self.bias is None else state.parameters[self.bias]
-        rows, turned = value.flatten(0, -2), state.parameters[self.weight].t()
-        out = rows.mm(turned) if bias is None else torch.addmm(bias, rows, turned)
-        return out.view(*value.shape[:-1], -1), (rows,)
+        return functional.linear(value, state.parameters[self.weight], bias), (value,)
 
     def onto(self, value: Tensor, before: Tensor, state: State) -> tuple[Tensor, Known]:
         """`before` and what comes out of `value`, added up in one pass less."""
-        rows, turned = value.flatten(0, -2), state.parameters[self.weight].t()
         out = before.clone() if self.bias is None else before + state.parameters[self.bias]
-        out.flatten(0, -2).addmm_(rows, turned)
-        return out, (rows,)
+        return out.addmm_(value, state.parameters[self.weight].t()), (value,)
 
     def back(self, slope: Tensor, known: Known, state: State, found: Slots, *, last: bool) -> Tensor:
-        (value,), rows = known, slope.flatten(0, -2)
-        torch.mm(rows.t(), value, out=found[self.weight])
+        torch.mm(slope.t(), *known, out=found[self.weight])
         if self.bias is not None:
-            torch.sum(rows, dim=0, out=found[self.bias])
-        return slope if last else rows.mm(state.parameters[self.weight]).view(*slope.shape[:-1], -1)
+            torch.sum(slope, dim=0, out=found[self.bias])
+        return slope if last else slope.mm(state.parameters[self.weight])
 
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """See `composites.Patches`."""
+    """See `composites.Patches`: images [B, C, H, W] to rows."""
 
     cut: composites.Patches
+    map: Rows
 
     def ahead(self, value: Tensor, state: State) -> tuple[Tensor, Known]:
-        patches = self.cut.rows(value)
-        out, known = Rows(self.cut.weight, self.cut.bias).ahead(patches, state)
-        return out, known
+        return self.map.ahead(self.cut.rows(value).flatten(0, 1), state)
 
     def back(self, slope: Tensor, known: Known, state: State, found: Slots, *, last: bool) -> Tensor:
-        return Rows(self.cut.weight, self.cut.bias).back(slope, known, state, found, last=True)
+        return self.map.back(slope, known, state, found, last=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """See `layers.Embedding`: tokens [B, T] to [B, T, features]."""
+    """See `layers.Embedding`: tokens [B, T] to rows."""
 
     weight: int
 
     def ahead(self, value: Tensor, state: State) -> tuple[Tensor, Known]:
-        return functional.embedding(value, state.parameters[self.weight]), (value,)
+        tokens = value.flatten()
+        return functional.embedding(tokens, state.parameters[self.weight]), (tokens,)
 
     def back(self, slope: Tensor, known: Known, state: State, found: Slots, *, last: bool) -> Tensor:
-        (tokens,) = known
         table = found[self.weight]
-        table.copy_(
-            aten.embedding_dense_backward(
-                slope, tokens, num_weights=len(table), padding_idx=-1, scale_grad_by_freq=False
-            )
-        )
+        every = {"num_weights": len(table), "padding_idx": -1, "scale_grad_by_freq": False}
+        table.copy_(aten.embedding_dense_backward(slope, *known, **every))
         return slope
 
 
@@ -92,10 +83,12 @@ class Positions:
     weight: int
 
     def ahead(self, value: Tensor, state: State) -> tuple[Tensor, Known]:
-        return value + state.parameters[self.weight], ()
+        places = state.parameters[self.weight]
+        return (value.view(-1, *places.shape) + places).flatten(0, 1), ()
 
     def back(self, slope: Tensor, known: Known, state: State, found: Slots, *, last: bool) -> Tensor:
-        torch.sum(slope, dim=0, out=found[self.weight])
+        into = found[self.weight]
+        torch.sum(slope.view(-1, *into.shape), dim=0, out=into)
         return slope
 
 
@@ -128,54 +121,74 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What attention does between its two linear maps: [B, T, 3 * features] to [B, T, features].
+    """What attention does between the products of its two linear maps, 3 * features to features; `bias` is the first
+    one's.
 
     Each head has its examples one after the other, [3, heads * B, T, features of a head]: of all orders this one is
-    copied fastest, in both directions.
+    copied fastest, in both directions. The bias is added on the way, which spares it a pass of its own.
     """
 
+    bias: int | None
     heads: int
+    length: int
     causal: bool
 
     def ahead(self, value: Tensor, state: State) -> tuple[Tensor, Known]:
-        batch, length, _ = value.shape
-        each = value.view(batch, length, 3, self.heads, -1).permute(2, 3, 0, 1, 4)
-        parts = each.reshape(3, self.heads * batch, length, -1)
-        query, key, values = parts.unbind()
-        mask = composites.mask(value, length, causal=self.causal)
-        scores = torch.baddbmm(mask, query, key.transpose(1, 2), beta=int(self.causal), alpha=self._scale(query))
+        rows = self._apart(value, 3)
+        each = value.new_empty(rows.shape)
+        if self.bias is None:
+            each.copy_(rows)
+        else:
+            torch.add(rows, state.parameters[self.bias].view(3, self.heads, 1, 1, -1), out=each)
+        query, key, values = each.flatten(1, 2).unbind()
+        mask = composites.mask(value, self.length, causal=self.causal)
+        scores = torch.baddbmm(mask, query, key.transpose(1, 2), beta=int(self.causal), alpha=_scale(query))
         shares = torch.softmax(scores, dim=-1, out=scores)
-        mixed = shares.bmm(values).view(self.heads, batch, length, -1)
-        return mixed.permute(1, 2, 0, 3).reshape(batch, length, -1), (parts, shares)
+        return self._together(shares.bmm(values), 1), (query, key, values, shares)
 
     def back(self, slope: Tensor, known: Known, state: State, found: Slots, *, last: bool) -> Tensor:
-        (parts, shares), (batch, length, width) = known, slope.shape
-        query, key, values = parts.unbind()
-        out = torch.empty_like(parts)
-        mixed = slope.view(batch, length, self.heads, -1).permute(2, 0, 1, 3).reshape(query.shape)
-        torch.bmm(shares.transpose(1, 2), mixed, out=out[2])
+        query, key, values, shares = known
+        mixed = self._apart(slope, 1).reshape(query.shape)
+        out = slope.new_empty(3, *query.shape)
+        queries, keys, of_values = out.unbind()
+        torch.bmm(shares.transpose(1, 2), mixed, out=of_values)
         scores = mixed.bmm(values.transpose(1, 2))
         softmax_slope(scores, shares, -1, scores.dtype, grad_input=scores)
-        none, scale = scores.new_zeros(1, 1, 1), self._scale(query)
-        torch.baddbmm(none, scores, key, beta=0, alpha=scale, out=out[0])
-        torch.baddbmm(none, scores.transpose(1, 2), query, beta=0, alpha=scale, out=out[1])
-        return out.view(3, self.heads, batch, length, -1).permute(2, 3, 0, 1, 4).reshape(batch, length, 3 * width)
+        # With beta 0 the first operand is not read.
+        torch.baddbmm(query, scores, key, beta=0, alpha=_scale(query), out=queries)
+        torch.baddbmm(key, scores.transpose(1, 2), query, beta=0, alpha=_scale(query), out=keys)
+        rows = self._together(out, 3)
+        if self.bias is not None:
+            torch.sum(rows, dim=0, out=found[self.bias])
+        return rows
 
-    def _scale(self, query: Tensor) -> float:
-        return 1 / math.sqrt(query.shape[-1])
+    def _apart(self, rows: Tensor, parts: int) -> Tensor:
+        """Rows [B * T, parts * features] seen as [parts, heads, B, T, features of a head]."""
+        width = rows.shape[1] // (parts * self.heads)
+        return rows.view(-1, self.length, parts, self.heads, width).permute(2, 3, 0, 1, 4)
+
+    def _together(self, each: Tensor, parts: int) -> Tensor:
+        """The way back, copied."""
+        width = each.shape[-1]
+        apart = each.view(parts, self.heads, -1, self.length, width).permute(2, 3, 0, 1, 4)
+        return apart.reshape(-1, parts * self.heads * width)
+
+
+def _scale(query: Tensor) -> float:
+    return 1 / math.sqrt(query.shape[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """See `composites.MeanOfTokens`."""
+    """See `composites.MeanOfTokens`: rows to one for each example."""
+
+    length: int
 
     def ahead(self, value: Tensor, state: State) -> tuple[Tensor, Known]:
-        return value.mean(dim=1), (value.shape,)
+        return value.view(-1, self.length, value.shape[1]).mean(dim=1), ()
 
     def back(self, slope: Tensor, known: Known, state: State, found: Slots, *, last: bool) -> Tensor:
-        (shape,) = known
-        out: Tensor = (slope / shape[1]).unsqueeze(1).expand(shape)
-        return out
+        return (slope / self.length).repeat_interleave(self.length, dim=0)
 
 
 @dataclass(frozen=True, slots=True)
