@@ -21,8 +21,8 @@ from worker.engine.lanes.stack import Layered, Stack
 from worker.engine.lanes.tokens import Embedding, Heads, Mean, Norm, Patches, Positions, Residual, Rows
 
 ROWS = 2_048
-"""So many tokens are evaluated at once, whose values stay in the cache: a ViT took 155 ms for 1,024 examples of 16, all at
-once 185, and in pieces of a quarter of this size, whose kernels are too short for what starting them costs, 174.
+"""So many tokens are evaluated at once, whose values stay in the cache: a ViT took 155 ms for 1,024 examples of 16, all
+at once 185, and in pieces of a quarter of this size, whose kernels are too short for what starting them costs, 174.
 """
 
 
