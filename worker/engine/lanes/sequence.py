@@ -30,6 +30,8 @@ at once 185, and in pieces of a quarter of this size, whose kernels are too shor
 class Sequence:
     """See `Gradients`: a transformer, each lane by itself.
 
+    In inference mode, in which starting a kernel costs less than without gradients alone: 4 % of an update of a ViT.
+
     Examples are `length` tokens; `each_token`: outputs are [K, B, length, ...], else [K, B, ...].
     """
 
@@ -42,7 +44,7 @@ class Sequence:
     def abreast(self) -> bool:
         return True
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def outputs(self, inputs: Flow, state: State) -> Tensor:
         found, size = list[Tensor](), max(ROWS // self.length, 1)
         for lane, own in enumerate(_each(state)):
@@ -51,7 +53,7 @@ class Sequence:
         scores = torch.stack(found)
         return scores.view(len(scores), -1, self.length, scores.shape[-1]) if self.each_token else scores
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def __call__(self, inputs: Flow, targets: Tensor, state: State) -> Found:
         one_batch, losses = inputs.layout is Layout.SHARED, []
         gradients = [torch.empty_like(parameter) for parameter in state.parameters]
