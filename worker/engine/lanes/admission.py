@@ -17,7 +17,7 @@ from worker.engine.job import Job
 from worker.engine.lanes import convert, functional
 from worker.engine.lanes.criterion import criterion
 from worker.engine.lanes.flow import State, own, shared
-from worker.engine.lanes.gradients import Autograd, Gradients, chain
+from worker.engine.lanes.gradients import Autograd, Gradients, written
 from worker.engine.lanes.row import Member, prepare
 from worker.engine.lanes.stack import Stack, UnsuitedError, Weights
 from worker.engine.randomness import RandomStream
@@ -96,7 +96,7 @@ def _check(task: Task, way: Way) -> None:
         raise UnsuitedError("the model has another shape each time it is made")
     cases = list(_cases(resident(task, CPU, torch.float64).train))
     measure = criterion(task, SMOOTHING, cases[0].batches[0].targets)
-    forms = [form for form in (Autograd(stack, measure), chain(stack, measure)) if form is not None]
+    forms = [form for form in (Autograd(stack, measure), written(stack, measure)) if form is not None]
     for case, form in product(cases, forms):
         copies = [deepcopy(model).train(case.training) for model in models]
         lanes = zip(copies, case.batches, case.places, strict=True)

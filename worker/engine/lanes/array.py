@@ -61,7 +61,7 @@ class Array:
         size = first.job.batch_size
         self._criterion = criterion(first.job.task, first.job.label_smoothing, data.train.targets[:size])
         self._precisely = Precision(first.job, device)
-        self._model = gradients(first.stack, self._criterion, size, self._precisely)
+        self._model = gradients(first.stack, self._criterion, size, device, self._precisely)
         self.feed = Feed(first.job, data.train, device, augment(first.job, data.train.inputs, first.horizon))
         self._averages = Averages(first)
         self._record: Record | None = record

@@ -60,13 +60,17 @@ class Patches:
 
     def __call__(self, flow: Flow, state: State) -> Flow:
         value = flow.value if flow.layout is Layout.SHARED else stacked(flow, state.lanes)
-        *front, channel, height, width = value.shape
-        high, wide = height // self.side, width // self.side
-        cut = value.view(*front, channel, high, self.side, wide, self.side)
-        patches = cut.movedim((-4, -2), (-5, -4)).reshape(*front, high * wide, -1)
+        patches = self.rows(value)
         rows = stacked(Flow(patches, flow.layout), state.lanes).flatten(1, -2)
         out = affine(rows, state.parameters[self.weight], state.parameters[self.bias])
-        return Flow(out.view(state.lanes, -1, high * wide, out.shape[-1]), Layout.STACKED)
+        return Flow(out.view(state.lanes, -1, patches.shape[-2], out.shape[-1]), Layout.STACKED)
+
+    def rows(self, images: Tensor) -> Tensor:
+        """[..., C, H, W] to [..., patches, C * side * side]."""
+        *front, channel, height, width = images.shape
+        high, wide = height // self.side, width // self.side
+        cut = images.view(*front, channel, high, self.side, wide, self.side)
+        return cut.movedim((-4, -2), (-5, -4)).reshape(*front, high * wide, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,14 @@ class Attention:
         query, key, value = each.permute(2, 0, 3, 1, 4).flatten(1, 2).unbind()
         scale = 1 / math.sqrt(width // self.heads)
         scores = torch.baddbmm(
-            _mask(joined, length, causal=self.causal), query, key.transpose(1, 2), beta=int(self.causal), alpha=scale
+            mask(joined, length, causal=self.causal), query, key.transpose(1, 2), beta=int(self.causal), alpha=scale
         )
         mixed = scores.softmax(dim=-1).bmm(value)
         merged = mixed.view(lanes, batch, self.heads, length, -1).transpose(2, 3).flatten(3)
         return self.out(Flow(merged, Layout.STACKED), state)
 
 
-def _mask(like: Tensor, length: int, *, causal: bool) -> Tensor:
+def mask(like: Tensor, length: int, *, causal: bool) -> Tensor:
     """What is added to the scores, [length, length]: nothing, or minus infinity for later places."""
     mask = like.new_zeros(1, length, length)
     return mask.masked_fill_(torch.ones_like(mask, dtype=torch.bool).triu_(1), -math.inf) if causal else mask
