@@ -16,7 +16,7 @@ from contract.studies import CreateStudy
 from contract.tasks import task_with
 from contract.trials import TrialSpec
 from service import artifacts
-from service.definitions import definitions
+from service.definitions import parsed
 from service.errors import InvalidRequest
 from service.models import Artifact, Attempt, Trial, Worker
 from service.moves import SPEC, WAITS, has, hashed
@@ -111,11 +111,10 @@ def leases_of(session: Session, rows: Sequence[Any], ttl_s: float) -> list[Lease
     """Each with the checkpoint of the trial, which only a later attempt can have found there."""
     if not rows:
         return []
-    studies = definitions(session, {row.study_id for row in rows})
     checkpoints = _checkpoints(session, [row.id for row in rows if row.attempt > 1])
     return [
         Lease(
-            trial=_spec(row, studies[row.study_id]),
+            trial=_spec(row, parsed(row.definition)),
             attempt=row.attempt,
             ttl_s=ttl_s,
             checkpoint=checkpoints.get(row.id),

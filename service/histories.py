@@ -8,9 +8,10 @@ from math import inf
 from sqlalchemy import Row, bindparam, select
 from sqlalchemy.orm import Session
 
+from contract.studies import Direction
 from service import ticks
 from service.lifecycle import LIVE
-from service.models import Study, Trial
+from service.models import Trial
 from service.prepared import Prepared
 from service.search.history import History
 from service.search.strategy import Observation
@@ -31,14 +32,14 @@ class Histories:
     def __init__(self) -> None:
         self._known: OrderedDict[int, tuple[int, History]] = OrderedDict()
 
-    def of(self, session: Session, study: Study) -> History:
-        """All trials of the study as this session sees them."""
+    def of(self, session: Session, study_id: int, direction: Direction) -> History:
+        """All trials of the study as this session sees them, their objective turned so that less is better."""
         settled = ticks.seen(session)
-        since, history = self._known.pop(study.id, (-1, History()))
-        rows = _CHANGED.rows(session, {"p_study": study.id, "p_since": since})
-        sign = -1.0 if study.definition["objective"]["direction"] == "maximize" else 1.0
+        since, history = self._known.pop(study_id, (-1, History()))
+        rows = _CHANGED.rows(session, {"p_study": study_id, "p_since": since})
+        sign = -1.0 if direction == "maximize" else 1.0
         history.note(_observation(row, sign) for row in rows)
-        self._known[study.id] = settled, history
+        self._known[study_id] = settled, history
         if len(self._known) > MOST:
             self._known.popitem(last=False)
         return history

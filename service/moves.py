@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Select,
+    Text,
     and_,
     bindparam,
     case,
+    cast,
     func,
     insert,
     literal,
@@ -204,7 +206,8 @@ def _picked() -> Select[int]:
 
 
 _SPEC = ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
-SPEC = [getattr(Trial, name) for name in _SPEC]
+_DEFINITION = select(cast(Study.definition, Text)).where(Study.id == Trial.study_id).scalar_subquery()
+SPEC = [*(getattr(Trial, name) for name in _SPEC), _DEFINITION.label("definition")]
 """What a lease is made of."""
 
 _CLAIM = Prepared(

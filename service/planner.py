@@ -22,7 +22,7 @@ from contract.studies import StudyStatus
 from service import queue, studies
 from service.bell import Bell
 from service.database import Database
-from service.definitions import definitions, parsed
+from service.definitions import parsed
 from service.errors import Overloaded
 from service.histories import Histories
 from service.lifecycle import STATUSES
@@ -45,6 +45,14 @@ LATE = 3
 Result = TypeVar("Result")
 
 
+_RUNNING = select(Study.id).where(Study.status == literal("running", literal_execute=True)).order_by(Study.id)
+_ALL_RUNNING = Prepared(_RUNNING)
+_MOVED = Prepared(_RUNNING.where(Study.id.in_(select(Trial.study_id).where(among(Trial.id, "p_trials")))))
+_STUDY = Prepared(
+    select(Study.id, Study.next_number, cast(Study.definition, Text).label("definition"))
+    .where(Study.id == bindparam("p_study"), Study.status == literal("running", literal_execute=True))
+    .where(Study.paused_at.is_(None))
+)
 _QUEUED = Prepared(
     select(func.count().label("count")).select_from(
         select(Trial.id)
@@ -80,30 +88,30 @@ Done: TypeAlias = Literal["queued", "ended"]
 def top_up(database: Database, histories: Histories, study_id: int, *, live: timedelta) -> Done | None:
     """Queue what the study's strategy proposes next, or end the study when there is nothing left to wait for."""
     with database.read() as session:
-        study = session.get(Study, study_id)
-        if study is None or study.status != "running" or study.paused_at is not None:
+        study = _STUDY.first(session, {"p_study": study_id})
+        if study is None:
             return None
-        definition = definitions(session, [study_id])[study_id]
+        definition = parsed(study.definition)
         strategy = strategy_for(definition)
-        ahead = strategy.ahead(_slots(session, study, live))
+        ahead = strategy.ahead(_slots(session, definition.task.key, live))
         wanted = ahead - _QUEUED.first(session, {"p_study": study_id, "p_most": ahead}).count
         limit = definition.limits.max_failures_in_a_row
         failing = _only_failures(session, study_id, limit)
-        history = histories.of(session, study) if wanted > 0 and strategy.learns and not failing else []
+        learning = wanted > 0 and strategy.learns and not failing
+        history = histories.of(session, study_id, definition.objective.direction) if learning else []
     if failing:
-        return _fail(
-            database, study, f"the last {limit} trials failed (limits.max_failures_in_a_row); see their reasons"
-        )
+        reason = f"the last {limit} trials failed (limits.max_failures_in_a_row); see their reasons"
+        return _fail(database, study_id, reason)
     try:
         count = min(wanted, AT_ONCE) if strategy.learns else wanted
         proposals = strategy.propose(history, study.next_number, count) if count > 0 else []
     except SpaceError as error:
-        return _fail(database, study, f"trial {study.next_number} cannot be built: {error}")
+        return _fail(database, study_id, f"trial {study.next_number} cannot be built: {error}")
     if proposals:
         with database.write() as session:
-            stored = enqueue(session, study.id, proposals, now=database.now(session), movable=strategy.learns)
+            stored = enqueue(session, study_id, proposals, now=database.now(session), movable=strategy.learns)
         return "queued" if stored else None
-    return _end_if_over(database, study) if wanted > 0 else None
+    return _end_if_over(database, study_id) if wanted > 0 else None
 
 
 def fill_dry(session: Session, tasks: Sequence[str], *, now: datetime) -> bool:
@@ -115,16 +123,16 @@ def fill_dry(session: Session, tasks: Sequence[str], *, now: datetime) -> bool:
     return False
 
 
-def _fail(database: Database, study: Study, reason: str) -> Done:
+def _fail(database: Database, study_id: int, reason: str) -> Done:
     with database.write() as session:
-        studies.stop(session, study.id, now=database.now(session), status="failed", reason=reason)
+        studies.stop(session, study_id, now=database.now(session), status="failed", reason=reason)
     return "ended"
 
 
-def _end_if_over(database: Database, study: Study) -> Done | None:
+def _end_if_over(database: Database, study_id: int) -> Done | None:
     """The strategy has nothing more to propose: the study is over when nothing waits or runs."""
     with database.read() as session:
-        grouped = select(Trial.status, func.count()).where(Trial.study_id == study.id).group_by(Trial.status)
+        grouped = select(Trial.status, func.count()).where(Trial.study_id == study_id).group_by(Trial.status)
         counts = dict.fromkeys(STATUSES, 0) | dict(session.execute(grouped).all())
     if counts["queued"] + counts["leased"] > 0:
         return None
@@ -132,7 +140,7 @@ def _end_if_over(database: Database, study: Study) -> Done | None:
     status: StudyStatus = "complete" if usable else "failed"
     reason = None if usable else "no trial finished with a result; see their reasons"
     with database.write() as session:
-        studies.finish(session, study.id, status, reason, now=database.now(session))
+        studies.finish(session, study_id, status, reason, now=database.now(session))
     return "ended"
 
 
@@ -142,13 +150,13 @@ def _only_failures(session: Session, study_id: int, count: int) -> bool:
     return len(last) == count and set(last) == {"failed"}
 
 
-def _slots(session: Session, study: Study, live: timedelta) -> int:
-    """How many trials of this study the connected workers can run at a time."""
+def _slots(session: Session, task_key: str, live: timedelta) -> int:
+    """How many trials of this task the connected workers can run at a time."""
     # Compared with this process's own clock on purpose: only a queue depth depends on it, never a lease.
     latest = _NEWEST.first(session, {}).at
     if latest is None:
         return 1
-    given = {"p_since": latest - live, "p_offered": offering(study.task_key)}
+    given = {"p_since": latest - live, "p_offered": offering(task_key)}
     return max(1, int(_SLOTS.first(session, given).count))
 
 
@@ -231,15 +239,13 @@ class Planner:
     def _due(self) -> list[int]:
         """The studies whose trials have moved; on the beat, all that run."""
         moved = {self._moved.popleft() for _ in range(len(self._moved))}
-        statement = select(Study.id).where(Study.status == "running").order_by(Study.id)
-        now = time.monotonic()
-        if now >= self._all_due_at:
+        now, all_due = time.monotonic(), time.monotonic() >= self._all_due_at
+        if all_due:
             self._all_due_at = now + self._beat
             self._ring_for_others()
-        else:
-            statement = statement.where(Study.id.in_(select(Trial.study_id).where(Trial.id.in_(moved))))
         with self._database.read() as session:
-            return list(session.scalars(statement))
+            rows = _ALL_RUNNING.rows(session, {}) if all_due else _MOVED.rows(session, {"p_trials": sorted(moved)})
+            return [row.id for row in rows]
 
     def _ring_for_others(self) -> None:
         """Tell the claims that wait of trials that another process of the service has queued."""

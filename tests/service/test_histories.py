@@ -11,7 +11,6 @@ from desk import Desk
 
 from service import planner
 from service.histories import Histories
-from service.models import Study
 from service.search.history import History
 from service.search.strategy import Observation
 
@@ -23,7 +22,7 @@ TPE: dict[str, Any] = {
 
 def look(desk: Desk, histories: Histories, study_id: int) -> History:
     with desk.database.read() as session:
-        return histories.of(session, session.get_one(Study, study_id))
+        return histories.of(session, study_id, "minimize")
 
 
 def run(desk: Desk, histories: Histories, study_id: int, trials: int) -> None:
