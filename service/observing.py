@@ -1,4 +1,4 @@
-"""Every request gets an id, is counted and timed, and leaves a line in the access log, without query, headers, body."""
+"""Every request gets an id, is counted and timed, and leaves a log line and a span, without query, headers, body."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from urllib.parse import quote
 from uuid import uuid4
 
+from opentelemetry.trace import get_current_span
 from prometheus_client import Histogram
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,6 +36,8 @@ class Observing:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else uuid4().hex
         status, begun, reset = 500, time.perf_counter(), REQUEST_ID.set(request_id)
+        if scope["query_string"] and (span := get_current_span()).is_recording():
+            span.set_attribute("url.query", "REDACTED")  # FastAPI sends it, and somebody may have put a token there
 
         async def _send(message: Message) -> None:
             nonlocal status
