@@ -13,15 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from processes import Service, Workers
 
 from client.errors import ServiceUnavailable
 from client.studies import StudyClient
 from contract.studies import CreateStudy
 from contract.trials import TrialView
-from worker.engine import Ema, Finished, Job, Points, Solo, Steering
-from worker.tasks import assemble
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
@@ -89,7 +86,6 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    torch.set_num_threads(1)
     (tmp_path / "slow_digits.py").write_text(SLOW)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     service = Service(f"sqlite:///{tmp_path}/switchback.db", tmp_path, "--lease-ttl", "10", "--sweep", "0.2")
@@ -98,13 +94,21 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         yield Bench(service, client, tmp_path)
 
 
-def undisturbed(trial: TrialView) -> tuple[dict[str, float], dict[int, dict[str, float]]]:
-    """Metrics and points of the same trial in this process, from its beginning to its end."""
-    task = assemble().task("digits/mlp")
-    job = Job(id=1, task=task, schedule=trial.schedule, steps=STEPS, seed=trial.seed, averaging=(Ema(),))
-    events = list(Solo(torch.device("cpu")).run([job], Steering()))
-    assert isinstance(events[-1], Finished)
-    return dict(events[-1].metrics), {one.step: dict(one.values) for one in events if isinstance(one, Points)}
+Result = tuple[dict[str, float], dict[int, dict[str, float]]]
+
+
+def undisturbed(bench: Bench) -> Result:
+    """The same trial once more, trained by one worker from its beginning to its end."""
+    again = bench.client.create(CreateStudy.model_validate(STUDY)).id
+    with bench.work("--max-trials", "1"):
+        bench.client.wait(again, timeout_s=600)
+    return result(bench.client, again)
+
+
+def result(client: StudyClient, study: int) -> Result:
+    """Metrics and points of the only trial of a study."""
+    (row,) = client.trials(study).items
+    return client.trial(row.id).metrics, reported(client, study, row.id)
 
 
 def ended(trial: TrialView, *, kills: int) -> str:
@@ -115,8 +119,8 @@ def ended(trial: TrialView, *, kills: int) -> str:
     return last
 
 
-def reported(client: StudyClient) -> dict[int, dict[str, float]]:
-    (curve,) = client.curves(1, trials=[1], points=5_000).curves
+def reported(client: StudyClient, study: int, trial: int) -> dict[int, dict[str, float]]:
+    (curve,) = client.curves(study, trials=[trial], points=5_000).curves
     assert len(set(curve.steps)) == len(curve.steps)
     rows = [{name: values[at] for name, values in curve.values.items()} for at in range(len(curve.steps))]
     return {
@@ -139,7 +143,7 @@ def test_killed_before_and_behind_a_checkpoint_a_trial_ends_bit_for_bit_as_if_un
     trial = bench.client.trial(1)
     assert ended(trial, kills=2) == "complete"
     assert trial.attempts[-1].resumed_from is not None
-    assert (trial.metrics, reported(bench.client)) == undisturbed(trial)
+    assert result(bench.client, 1) == undisturbed(bench)
 
 
 def test_killed_at_six_moments_nobody_chose_a_trial_ends_bit_for_bit_as_if_undisturbed(bench: Bench) -> None:
@@ -151,4 +155,4 @@ def test_killed_at_six_moments_nobody_chose_a_trial_ends_bit_for_bit_as_if_undis
         bench.client.wait(1, timeout_s=600)
     trial = bench.client.trial(1)
     assert ended(trial, kills=6) == "complete"
-    assert (trial.metrics, reported(bench.client)) == undisturbed(trial)
+    assert result(bench.client, 1) == undisturbed(bench)
