@@ -26,8 +26,8 @@ def test_lanes_in_bf16_are_as_near_to_solo_in_bf16_as_bf16_is_to_float32(engine:
     floor = max(gap(alone(replace(one, precision="float32")), alone(one)) for one in given)
     assert {event.engine for event in events if isinstance(event, Started)} == {"lanes"}
     assert 0 < floor < 0.5
-    # A hit more or less of the 30 and 360 examples that are tested on is no noise of the numbers.
-    assert max(gap(alone(one), curves(events)[one.id]) for one in given) <= max(4 * floor, 1 / 30)
+    # A hit more or less of the 30 and 360 examples that are tested on is no noise of the numbers; a share is rounded.
+    assert max(gap(alone(one), curves(events)[one.id]) for one in given) <= max(4 * floor, 1.001 / 30)
 
 
 def test_bf16_trains_as_well_as_float32() -> None:
