@@ -30,7 +30,7 @@ from service.models import Point
 from service.settings import Settings
 
 WORKERS, ARRAY = 2_048, 64
-HELD_S, FREE_S = 1.9, 0.05
+HELD_S, FREE_S = 5.9, 0.01
 """How long the other program holds the write lock, and how long it leaves it."""
 WARM_S = 10.0
 """By then every connection is there, and the queue before the writer is full: memory grows no more."""
