@@ -7,8 +7,8 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,15 @@ def sent(port: int, method: str, path: str, body: object = None, **headers: str)
     return connection
 
 
+@contextmanager
+def soon(act: Callable[..., object], *given: object) -> Iterator[None]:
+    """Do this in a moment, beside what follows, and be done with it: who waits may be answered before who acts is."""
+    timer = threading.Timer(0.3, act, given)
+    timer.start()
+    yield
+    timer.join()
+
+
 @pytest.fixture
 def port(sqlite_template: Path, tmp_path: Path) -> Iterator[int]:
     path = tmp_path / "switchback.db"
@@ -51,9 +60,9 @@ def port(sqlite_template: Path, tmp_path: Path) -> Iterator[int]:
 
 
 def test_a_claim_that_waits_is_answered_when_a_study_comes(http: TestClient) -> None:
-    threading.Timer(0.3, create, [http]).start()
     begun = time.monotonic()
-    answer = http.post(f"{V1}/leases/claim", json=waiting_claim(20)).json()
+    with soon(create, http):
+        answer = http.post(f"{V1}/leases/claim", json=waiting_claim(20)).json()
     assert len(answer["leases"]) == 1
     assert time.monotonic() - begun < 15
 
@@ -71,8 +80,8 @@ def test_a_reader_who_waits_for_news_of_the_state_is_left_alone_until_there_are_
     moved = http.get(f"{study}?wait=0.7&news=state", headers={"If-None-Match": tag})
     assert (moved.status_code, moved.json()["progress"]["leased"]) == (200, 1)
     assert time.monotonic() - begun >= 0.7
-    threading.Timer(0.3, http.post, [f"{study}/stop"]).start()
-    ended = http.get(f"{study}?wait=20&news=state", headers={"If-None-Match": moved.headers["etag"]})
+    with soon(http.post, f"{study}/stop"):
+        ended = http.get(f"{study}?wait=20&news=state", headers={"If-None-Match": moved.headers["etag"]})
     assert (ended.status_code, ended.json()["status"]) == (200, "stopped")
     assert time.monotonic() - begun < 15
 
@@ -88,8 +97,8 @@ def test_a_trial_that_another_process_queues_is_found(http: TestClient, database
     with TestClient(
         create_app(Settings(database=database_url, artifacts=str(tmp_path))), base_url="http://localhost"
     ) as other:
-        threading.Timer(0.2, create, [other]).start()
-        assert http.post(f"{V1}/leases/claim", json=waiting_claim(20)).json()["leases"]
+        with soon(create, other):
+            assert http.post(f"{V1}/leases/claim", json=waiting_claim(20)).json()["leases"]
 
 
 def test_two_hundred_who_wait_leave_the_others_their_answers(port: int) -> None:
