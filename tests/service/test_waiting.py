@@ -94,11 +94,13 @@ def test_nothing_new_at_all_is_304_whatever_news_were_waited_for(http: TestClien
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_a_trial_that_another_process_queues_is_found(http: TestClient, database_url: str, tmp_path: Path) -> None:
-    with TestClient(
-        create_app(Settings(database=database_url, artifacts=str(tmp_path))), base_url="http://localhost"
-    ) as other:
-        with soon(create, other):
-            assert http.post(f"{V1}/leases/claim", json=waiting_claim(20)).json()["leases"]
+    with (
+        TestClient(
+            create_app(Settings(database=database_url, artifacts=str(tmp_path))), base_url="http://localhost"
+        ) as other,
+        soon(create, other),
+    ):
+        assert http.post(f"{V1}/leases/claim", json=waiting_claim(20)).json()["leases"]
 
 
 def test_two_hundred_who_wait_leave_the_others_their_answers(port: int) -> None:
