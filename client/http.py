@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from client import credentials
 from client.errors import ServiceUnavailable, SwitchbackError, UnexpectedAnswer, describe, refusal
 from contract.errors import Problem
+from contract.studies import News
 
 API = "/api/v1"
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -54,7 +55,7 @@ class Transport:
         return self._answer(self._send(self._client.build_request("GET", path, params=given)), answer)
 
     def news(
-        self, path: str, answer: type[Answer], known: str | None, *, wait_s: float, of: Literal["all", "state"] = "all"
+        self, path: str, answer: type[Answer], known: str | None, *, wait_s: float, of: News = "all"
     ) -> tuple[Answer | None, str | None]:
         """GET `path` and its ETag; None while it is what the ETag `known` names, for which the answer waits so long.
 

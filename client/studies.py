@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import httpx2
 
@@ -17,7 +17,7 @@ from client.errors import ServiceUnavailable, WaitTimeout
 from client.http import API, Transport
 from contract.artifacts import ArtifactView
 from contract.pages import ChangesPage, Health, Page, Preview, WorkerView
-from contract.studies import BestView, CreateStudy, LeaderboardEntry, RangeTestView, StudyView
+from contract.studies import BestView, CreateStudy, LeaderboardEntry, News, RangeTestView, StudyView
 from contract.trials import Curves, TrialRow, TrialStatus, TrialView
 
 POLL_S = 0.5
@@ -150,7 +150,7 @@ class StudyClient:
         timeout_s: float | None = None,
         patience_s: float = 600.0,
         away: Callable[[ServiceUnavailable], None] | None = None,
-        news: Literal["all", "state"] = "all",
+        news: News = "all",
     ) -> Iterator[StudyView]:
         """Yield the study when it has changed, looks being `poll_s` seconds apart; the last one yielded has ended.
 

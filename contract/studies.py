@@ -14,6 +14,8 @@ from contract.tasks import Budget, Task
 
 StudyStatus: TypeAlias = Literal["running", "paused", "complete", "stopped", "failed"]
 Direction: TypeAlias = Literal["minimize", "maximize"]
+News: TypeAlias = Literal["all", "state"]
+"""What a reader may wait for: any change of a study, or only that it was paused, goes on, or has ended."""
 
 
 class Objective(Message):

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from sqlalchemy import Text, cast, literal
+
 from contract.studies import CreateStudy
+from service.models import Study
+
+DEFINITION = cast(Study.definition, Text).label("definition")
+"""To be selected for `parsed`."""
+RUNS = Study.status == literal("running", literal_execute=True)
+"""Whether a study runs or is paused, spelled out like the statuses of trials (`service.moves.has`)."""
 
 
 @lru_cache(maxsize=1_024)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from hashlib import sha256
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 from urllib.parse import parse_qsl
 
 from fastapi import Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from contract.studies import News
 from service.api.context import Context, Ctx, Id, Look
 from service.errors import NotModified
 from service.glance import glance, waiting
@@ -25,22 +26,23 @@ WAITING = 256
 Wait: TypeAlias = Annotated[
     float, Query(ge=0, le=30, description="Seconds to wait for a change from what If-None-Match names.")
 ]
-News: TypeAlias = Annotated[
-    Literal["all", "state"],
+WhichNews: TypeAlias = Annotated[
+    News,
     Query(description="What ends the wait: any change, or only that the study was paused, goes on, or has ended."),
 ]
 
 
 async def _fresh(
-    study_id: Id, ctx: Ctx, request: Request, response: Response, *, wait: Wait = 0.0, news: News = "all"
+    study_id: Id, ctx: Ctx, request: Request, response: Response, *, wait: Wait = 0.0, news: WhichNews = "all"
 ) -> None:
     """Set the answer's ETag; raise `NotModified` when the reader has this state and none other came while it waited."""
     known = {item.strip().removeprefix("W/") for item in request.headers.get("if-none-match", "").split(",")}
     versions = {_version(tag) for tag in known} if news == "state" else set()
     until = time.monotonic() + wait
-    asked = repr(sorted(item for item in parse_qsl(request.url.query) if item[0] not in {"wait", "news"}))
+    query = sorted(item for item in parse_qsl(request.url.query) if item[0] not in {"wait", "news"})
+    asked = f"{query}{request.url.path}"
     ring = ctx.news.next()
-    tag = _tag(asked + request.url.path, await run_in_threadpool(_look, ctx, study_id))
+    tag = _tag(asked, await run_in_threadpool(_look, ctx, study_id))
     while tag in known or _version(tag) in versions:
         left = until - time.monotonic()
         if left <= 0 or ctx.news.closed or ctx.news.waiting >= WAITING or await request.is_disconnected():
@@ -49,7 +51,7 @@ async def _fresh(
             break
         await ctx.news.heard(ring, min(LOOK_S, left))
         ring = ctx.news.next()
-        tag = _tag(asked + request.url.path, await _shared_look(ctx, study_id, ring))
+        tag = _tag(asked, await _shared_look(ctx, study_id, ring))
     response.headers["ETag"] = tag
     response.headers["Cache-Control"] = "no-cache"
 

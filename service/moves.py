@@ -12,11 +12,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Select,
-    Text,
     and_,
     bindparam,
     case,
-    cast,
     func,
     insert,
     literal,
@@ -29,6 +27,7 @@ from sqlalchemy.orm import Session
 from contract.artifacts import CHECKPOINT
 from contract.leases import LeaseRef, TrialReport
 from contract.trials import AttemptOutcome, TrialStatus
+from service.definitions import DEFINITION
 from service.lifecycle import LIVE, TRANSITIONS, Move
 from service.models import Artifact, Attempt, Study, Trial, table
 from service.prepared import Prepared, among
@@ -206,8 +205,8 @@ def _picked() -> Select[int]:
 
 
 _SPEC = ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
-_DEFINITION = select(cast(Study.definition, Text)).where(Study.id == Trial.study_id).scalar_subquery()
-SPEC = [*(getattr(Trial, name) for name in _SPEC), _DEFINITION.label("definition")]
+_OF_ITS_STUDY = select(DEFINITION).where(Study.id == Trial.study_id).scalar_subquery()
+SPEC = [*(getattr(Trial, name) for name in _SPEC), _OF_ITS_STUDY.label(DEFINITION.name)]
 """What a lease is made of."""
 
 _CLAIM = Prepared(

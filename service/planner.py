@@ -15,14 +15,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Literal, TypeAlias, TypeVar
 
-from sqlalchemy import Text, bindparam, cast, func, literal, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from contract.studies import StudyStatus
 from service import queue, studies
 from service.bell import Bell
 from service.database import Database
-from service.definitions import parsed
+from service.definitions import DEFINITION, RUNS, parsed
 from service.errors import Overloaded
 from service.histories import Histories
 from service.lifecycle import STATUSES
@@ -45,14 +45,11 @@ LATE = 3
 Result = TypeVar("Result")
 
 
-_RUNNING = select(Study.id).where(Study.status == literal("running", literal_execute=True)).order_by(Study.id)
+_RUNNING = select(Study.id).where(RUNS).order_by(Study.id)
 _ALL_RUNNING = Prepared(_RUNNING)
 _MOVED = Prepared(_RUNNING.where(Study.id.in_(select(Trial.study_id).where(among(Trial.id, "p_trials")))))
-_STUDY = Prepared(
-    select(Study.id, Study.next_number, cast(Study.definition, Text).label("definition"))
-    .where(Study.id == bindparam("p_study"), Study.status == literal("running", literal_execute=True))
-    .where(Study.paused_at.is_(None))
-)
+_GOES_ON = select(Study.id, Study.next_number, DEFINITION).where(RUNS, Study.paused_at.is_(None))
+_STUDY = Prepared(_GOES_ON.where(Study.id == bindparam("p_study")))
 _QUEUED = Prepared(
     select(func.count().label("count")).select_from(
         select(Trial.id)
@@ -68,11 +65,7 @@ _LAST_ENDED = Prepared(
     .limit(bindparam("p_most"))
 )
 _SERVED = Prepared(
-    select(Study.id, Study.next_number, cast(Study.definition, Text).label("definition"))
-    .where(Study.status == literal("running", literal_execute=True), Study.paused_at.is_(None))
-    .where(among(Study.task_key, "p_tasks"))
-    .order_by(Study.id)
-    .with_for_update(skip_locked=True)
+    _GOES_ON.where(among(Study.task_key, "p_tasks")).order_by(Study.id).with_for_update(skip_locked=True)
 )
 _NEWEST = Prepared(select(func.max(Worker.last_seen_at).label("at")))
 _SLOTS = Prepared(
@@ -109,7 +102,7 @@ def top_up(database: Database, histories: Histories, study_id: int, *, live: tim
         return _fail(database, study_id, f"trial {study.next_number} cannot be built: {error}")
     if proposals:
         with database.write() as session:
-            stored = enqueue(session, study_id, proposals, now=database.now(session), movable=strategy.learns)
+            stored = enqueue(session, study_id, proposals, now=database.now(session))
         return "queued" if stored else None
     return _end_if_over(database, study_id) if wanted > 0 else None
 

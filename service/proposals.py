@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Text, bindparam, cast, insert, literal, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from schedules import to_dict
-from service.definitions import parsed
+from service.definitions import DEFINITION, RUNS, parsed
 from service.models import Study, Trial, table
 from service.prepared import Prepared
 from service.search.strategy import Proposal
 
 _NUMBERING = Prepared(
-    select(Study.next_number, Study.planned, cast(Study.definition, Text).label("definition"))
-    .where(Study.id == bindparam("p_study"), Study.status == literal("running", literal_execute=True))
-    .with_for_update()
+    select(Study.next_number, Study.planned, DEFINITION).where(Study.id == bindparam("p_study"), RUNS).with_for_update()
 )
 _NUMBERED = Prepared(update(Study).where(Study.id == bindparam("p_study")).values(next_number=bindparam("p_next")))
 _GIVEN = [
@@ -30,24 +28,19 @@ _QUEUE = Prepared(
 )
 
 
-def enqueue(
-    session: Session, study_id: int, proposals: Sequence[Proposal], *, now: datetime, movable: bool = False
-) -> int:
+def enqueue(session: Session, study_id: int, proposals: Sequence[Proposal], *, now: datetime) -> int:
     """Queue proposals that continue a running study's numbering; how many.
 
-    Where somebody else has given away their first numbers meanwhile, these are left out; or, if they are `movable`, all
-    move up: what was learnt from results is as good under another number, the cell of a grid is not.
+    Somebody else may have given away their first numbers meanwhile. What was learnt from results is as good under
+    another and moves up, to the end of the study; a cell or a quasi-random point has been queued with its number.
     """
     found = _NUMBERING.first(session, {"p_study": study_id})
-    if found is None or not proposals:
+    if found is None or not proposals or proposals[0].number > found.next_number:
         return 0
-    first = max(found.next_number, proposals[0].number)
-    if movable:
-        numbers = range(first, min(first + len(proposals), found.planned))
-        fresh = [replace(proposal, number=number) for number, proposal in zip(numbers, proposals, strict=False)]
-    else:
-        fresh = [proposal for proposal in proposals if proposal.number >= first]
-    if not fresh or first > found.next_number:
+    left = [proposal for proposal in proposals if proposal.learnt or proposal.number >= found.next_number]
+    renumbered = [replace(proposal, number=number) for number, proposal in enumerate(left, found.next_number)]
+    fresh = [proposal for proposal in renumbered if found.planned is None or proposal.number < found.planned]
+    if not fresh:
         return 0
     definition = parsed(found.definition)
     horizon = definition.budget.model_dump_json(exclude_none=True)

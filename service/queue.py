@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Text, bindparam, cast, literal, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from contract.leases import (
@@ -27,7 +27,7 @@ from contract.leases import (
 )
 from contract.trials import AttemptOutcome, TrialStatus
 from service.database import DIALECTS, dialect
-from service.definitions import parsed
+from service.definitions import DEFINITION, RUNS, parsed
 from service.errors import LeaseLost
 from service.handout import claimed_before, leases_of, oldest, share
 from service.lifecycle import TRANSITIONS, Move
@@ -54,15 +54,9 @@ _POINT = {column.name: bindparam(column.name, type_=column.type) for column in P
 _POINTS_ONCE = {
     name: Prepared(insert(POINTS).values(_POINT).on_conflict_do_nothing()) for name, insert in DIALECTS.items()
 }
-_RUNNING = Prepared(
-    select(Trial.id, Study.paused_at)
-    .join(Study)
-    .where(among(Trial.id, "p_trials"), Study.status == literal("running", literal_execute=True))
-)
+_RUNNING = Prepared(select(Trial.id, Study.paused_at).join(Study).where(among(Trial.id, "p_trials"), RUNS))
 _STUDY_OF = Prepared(
-    select(Study.status, cast(Study.definition, Text).label("definition"), Trial.failures)
-    .join(Trial)
-    .where(Trial.id == bindparam("p_trial"))
+    select(Study.status, DEFINITION, Trial.failures).join(Trial).where(Trial.id == bindparam("p_trial"))
 )
 _ENDED = Prepared(
     select(Trial.status, Attempt.outcome)

@@ -8,7 +8,8 @@ nothing and keeps no two processes waiting for each other, but transactions comm
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, String, select, text
 from sqlalchemy.ext.compiler import compiles
@@ -17,51 +18,46 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 
-class tick(FunctionElement[int]):  # noqa: N801 - it is written like an SQL function
+class _Told(FunctionElement[Any]):
+    """What the database tells of transactions, in the words of each kind."""
+
+    inherit_cache = True
+    sql: ClassVar[Mapping[str, str]]
+
+
+class tick(_Told):  # noqa: N801 - it is written like an SQL function
     """The number of the transaction under way."""
 
     type = BigInteger()
     inherit_cache = True
+    sql: ClassVar[Mapping[str, str]] = {
+        "sqlite": "(SELECT now FROM ticks)",
+        "postgresql": "pg_current_xact_id()::text::bigint",
+    }
 
 
-class settled(FunctionElement[int]):  # noqa: N801 - it is written like an SQL function
+class settled(_Told):  # noqa: N801 - it is written like an SQL function
     """Up to which tick the statement sees everything."""
 
     type = BigInteger()
     inherit_cache = True
+    sql: ClassVar[Mapping[str, str]] = {
+        "sqlite": tick.sql["sqlite"],
+        "postgresql": "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)",
+    }
 
 
-class snapshot(FunctionElement[str]):  # noqa: N801 - it is written like an SQL function
+class snapshot(_Told):  # noqa: N801 - it is written like an SQL function
     """A name of what the statement sees beyond that."""
 
     type = String()
     inherit_cache = True
+    sql: ClassVar[Mapping[str, str]] = {"sqlite": "''", "postgresql": "pg_current_snapshot()::text"}
 
 
-@compiles(tick, "sqlite")
-@compiles(settled, "sqlite")
-def _counted(element: FunctionElement[int], compiler: SQLCompiler, **options: Any) -> str:  # Any: the compiler's own
-    return "(SELECT now FROM ticks)"
-
-
-@compiles(snapshot, "sqlite")
-def _none(element: snapshot, compiler: SQLCompiler, **options: Any) -> str:
-    return "''"
-
-
-@compiles(tick, "postgresql")
-def _transaction(element: tick, compiler: SQLCompiler, **options: Any) -> str:
-    return "pg_current_xact_id()::text::bigint"
-
-
-@compiles(settled, "postgresql")
-def _all_ended(element: settled, compiler: SQLCompiler, **options: Any) -> str:
-    return "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)"
-
-
-@compiles(snapshot, "postgresql")
-def _of_now(element: snapshot, compiler: SQLCompiler, **options: Any) -> str:
-    return "pg_current_snapshot()::text"
+@compiles(_Told)
+def _told(element: _Told, compiler: SQLCompiler, **options: Any) -> str:  # Any: the compiler's own options
+    return element.sql[compiler.dialect.name]
 
 
 ADVANCE = text("UPDATE ticks SET now = now + 1")
@@ -70,4 +66,5 @@ ADVANCE = text("UPDATE ticks SET now = now + 1")
 
 def seen(session: Session) -> int:
     """Up to which tick a reader now sees everything."""
-    return session.scalars(select(settled())).one()
+    found: int = session.scalars(select(settled())).one()
+    return found

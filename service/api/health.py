@@ -9,7 +9,7 @@ from service import metrics
 from service.access.gate import PUBLIC, READ, GatedRoute
 from service.api.context import Ctx
 from service.errors import NotReady
-from service.migrate import revision, revisions
+from service.migrate import head, revision, revisions
 from service.version import VERSION
 
 router = APIRouter(tags=["operations"], route_class=GatedRoute)
@@ -28,7 +28,7 @@ def readyz(ctx: Ctx) -> Health:
         current = revision(session.connection()) or ""
     # One that is unknown is a newer version's, which leaves the processes of the version before at work beside it.
     if not current or current in revisions()[:-1]:
-        raise NotReady(f"the database is at schema revision {current!r}, this version needs {revisions()[-1]!r}")
+        raise NotReady(f"the database is at schema revision {current!r}, this version needs {head()!r}")
     if not ctx.planner.alive:
         raise NotReady("the planner has stopped: no lease is swept and no trial proposed; restart the service")
     free = ctx.database.free_bytes()

@@ -23,12 +23,15 @@ class History(Sequence[Observation]):
     """
 
     def __init__(self, observations: Iterable[Observation] = ()) -> None:
+        self._forget()
+        self.note(observations)
+
+    def _forget(self) -> None:
         self._rows: list[Observation] = []
         self._places: dict[int, int] = {}
         self._losses, self._failed = array("d"), bytearray()
         self._tried: Counter[Hashable] = Counter()
         self._columns: dict[Hashable, array[float]] = {}
-        self.note(observations)
 
     @overload
     def __getitem__(self, index: int) -> Observation: ...
@@ -50,12 +53,12 @@ class History(Sequence[Observation]):
 
     def note(self, observations: Iterable[Observation]) -> None:
         """Trials that are new, and what is new of those that are known."""
-        told = sorted(observations, key=lambda item: item.number)
+        told = sorted(observations, key=_number)
         fresh = (item.number for item in told if item.number not in self._places)
         if self._rows and next(fresh, self._rows[-1].number) < self._rows[-1].number:
-            latest = {item.number: item for item in (*self._rows, *told)}
-            self.__dict__ = History(latest.values()).__dict__
-            return
+            told = list({item.number: item for item in (*self._rows, *told)}.values())
+            self._forget()
+            told.sort(key=_number)
         for item in told:
             self._note(item)
 
@@ -90,6 +93,10 @@ class History(Sequence[Observation]):
     def tried(self, family: str, params: Params) -> int:
         """How many trials that teach something ran, or run, just this."""
         return self._tried[family, frozenset(params.items())]
+
+
+def _number(item: Observation) -> int:
+    return item.number
 
 
 def _what(item: Observation) -> Hashable:

@@ -43,6 +43,11 @@ class Proposal:
     seed: int
     report_every: int = 0
 
+    @property
+    def learnt(self) -> bool:
+        """Whether results proposed it. Anything else is a function of its number, and belongs to no other."""
+        return self.origin == "tpe"
+
 
 class Strategy(Protocol):
     """A search method bound to one study's definition; building one checks the space (`SpaceError`)."""

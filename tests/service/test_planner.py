@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +11,14 @@ from desk import Desk, worker
 from sqlalchemy import select
 
 from contract.leases import Failure
+from contract.studies import CreateStudy
 from schedules import from_dict
 from service import planner, queue, studies
 from service.histories import Histories
 from service.models import Study, Trial
 from service.proposals import enqueue
+from service.search import strategy_for
+from service.search.strategy import Proposal, Strategy
 
 LIVE = timedelta(seconds=60)
 TPE: dict[str, Any] = {
@@ -36,6 +40,10 @@ def proposed(desk: Desk) -> list[tuple[int, str, str, float]]:
     with desk.database.read() as session:
         rows = session.scalars(select(Trial).order_by(Trial.number)).all()
     return [(row.number, row.origin, row.family, float(row.params["lr"])) for row in rows]
+
+
+def strategy_of(row: Study) -> Strategy:
+    return strategy_for(CreateStudy.model_validate(row.definition))
 
 
 def study(desk: Desk, study_id: int) -> Study:
@@ -87,8 +95,7 @@ def test_a_dry_queue_is_not_filled_past_the_end_of_the_study(desk: Desk) -> None
 def test_two_planners_that_propose_the_same_numbers_store_them_once(desk: Desk) -> None:
     study_id = desk.create(**TPE)
     row = study(desk, study_id)
-    strategy = studies.strategy_for(studies.CreateStudy.model_validate(row.definition))
-    proposals = strategy.propose([], row.next_number, 2)
+    proposals = strategy_of(row).propose([], row.next_number, 2)
     stored = []
     for _ in range(2):
         with desk.database.write() as session:
@@ -96,30 +103,52 @@ def test_two_planners_that_propose_the_same_numbers_store_them_once(desk: Desk) 
     assert stored == [2, 0]
 
 
-def test_proposals_whose_first_numbers_were_given_away_meanwhile_are_not_lost(desk: Desk) -> None:
+def test_points_whose_numbers_were_given_away_meanwhile_are_left_out_for_they_were_given_with_them(desk: Desk) -> None:
     study_id = desk.create(**TPE)
     row = study(desk, study_id)
-    strategy = studies.strategy_for(studies.CreateStudy.model_validate(row.definition))
-    proposals = strategy.propose([], row.next_number, 3)
+    proposals = strategy_of(row).propose([], row.next_number, 3)
     desk.claim()
     with desk.database.write() as session:
         assert planner.fill_dry(session, worker().tasks, now=desk.now)
-        assert enqueue(session, study_id, proposals, now=desk.now) == 2
-        assert enqueue(session, study_id, proposals, now=desk.now, movable=True) == 3
+        stored = [enqueue(session, study_id, proposals, now=desk.now) for _ in range(2)]
+    assert stored == [2, 0]
     rates = [float(proposal.params["lr"]) for proposal in proposals]
-    assert [(number, rate) for number, *_, rate in proposed(desk)][1:] == list(
-        enumerate([rates[0], *rates[1:], *rates], start=1)
-    )
+    assert [(number, rate) for number, *_, rate in proposed(desk)][1:] == list(enumerate(rates, start=1))
 
 
-def test_proposals_that_move_up_do_not_pass_the_end_of_the_study(desk: Desk) -> None:
-    study_id = desk.create(**(TPE | {"search": {"method": "tpe", "trials": 4}}))
-    row = study(desk, study_id)
-    strategy = studies.strategy_for(studies.CreateStudy.model_validate(row.definition))
-    proposals = strategy.propose([], row.next_number, 3)
+def learnt(desk: Desk, trials: int, count: int) -> tuple[int, Sequence[Proposal]]:
+    """A study of so many trials, four of which are done, and what their results propose next."""
+    study_id = desk.create(**(TPE | {"search": {"method": "tpe", "trials": trials, "startup": 4}}))
+    for _ in range(4):
+        finish_one(desk)
+        with desk.database.write() as session:
+            planner.fill_dry(session, worker().tasks, now=desk.now)
+    with desk.database.read() as session:
+        history = Histories().of(session, study_id, "minimize")
+    return study_id, strategy_of(study(desk, study_id)).propose(history, 5, count)
+
+
+def test_what_was_learnt_moves_up_when_its_numbers_were_given_away_meanwhile(desk: Desk) -> None:
+    study_id, proposals = learnt(desk, 12, 3)
+    desk.claim()
     with desk.database.write() as session:
-        stored = [enqueue(session, study_id, proposals, now=desk.now, movable=True) for _ in range(2)]
-    assert stored == [3, 0]
+        assert planner.fill_dry(session, worker().tasks, now=desk.now)
+        assert enqueue(session, study_id, proposals, now=desk.now) == 3
+    assert [(number, origin) for number, origin, *_ in proposed(desk)][5:] == [
+        (5, "quasi-random"),
+        *((number, "tpe") for number in (6, 7, 8)),
+    ]
+    rates = [float(proposal.params["lr"]) for proposal in proposals]
+    assert [rate for *_, rate in proposed(desk)][6:] == rates
+
+
+def test_what_moves_up_does_not_pass_the_end_of_the_study(desk: Desk) -> None:
+    study_id, proposals = learnt(desk, 7, 2)
+    desk.claim()
+    with desk.database.write() as session:
+        assert planner.fill_dry(session, worker().tasks, now=desk.now)
+        stored = [enqueue(session, study_id, proposals, now=desk.now) for _ in range(2)]
+    assert stored == [1, 0]
 
 
 def test_a_study_whose_trials_all_fail_gives_up_and_cancels_the_rest(desk: Desk) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from worker.engine.lanes import layers
 from worker.engine.lanes.criterion import Criterion, CrossEntropy
 from worker.engine.lanes.flow import Flow, Layer, Layout, State
-from worker.engine.lanes.links import ACTIVATIONS, Found, Known, Link, Slots, ahead, back, gelu
+from worker.engine.lanes.links import Found, Known, Link, Slots, activation, ahead, back
 from worker.engine.lanes.stack import Layered, Stack
 
 WHOLE = 16
@@ -113,11 +113,7 @@ def _link(layer: Layer) -> Link | None:
     match layer:
         case layers.Linear(weight, bias):
             return Affine(weight, bias)
-        case layers.Elementwise(function):
-            return ACTIVATIONS.get(function)
-        case layers.Gelu(approximate):
-            return gelu(approximate)
         case layers.Dropout(number, p):
             return Masked(number, p)
         case _:
-            return None
+            return activation(layer)

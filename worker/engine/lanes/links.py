@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from worker.engine.lanes.flow import State
+from worker.engine.lanes import layers
+from worker.engine.lanes.flow import Layer, State
 
 aten = torch.ops.aten
 
@@ -86,8 +87,19 @@ ACTIVATIONS: Mapping[Callable[[Tensor], Tensor], Activation] = {
 }
 
 
+def activation(layer: Layer) -> Activation | None:
+    """The layer's link, if it is an activation whose slope is known."""
+    match layer:
+        case layers.Elementwise(function):
+            return ACTIVATIONS.get(function)
+        case layers.Gelu(approximate):
+            return _gelu(approximate)
+        case _:
+            return None
+
+
 @cache
-def gelu(approximate: str) -> Activation:
+def _gelu(approximate: str) -> Activation:
     return Activation(
         partial(functional.gelu, approximate=approximate),
         lambda slope, value: aten.gelu_backward.grad_input(slope, value, approximate=approximate, grad_input=slope),

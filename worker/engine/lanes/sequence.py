@@ -16,7 +16,7 @@ from torch import Tensor
 from worker.engine.lanes import composites, layers
 from worker.engine.lanes.criterion import Criterion, CrossEntropy
 from worker.engine.lanes.flow import Flow, Layer, Layout, State
-from worker.engine.lanes.links import ACTIVATIONS, Found, Link, Slots, ahead, back, gelu
+from worker.engine.lanes.links import Found, Link, Slots, activation, ahead, back
 from worker.engine.lanes.stack import Layered, Stack
 from worker.engine.lanes.tokens import Embedding, Heads, Mean, Norm, Patches, Positions, Residual, Rows
 
@@ -127,10 +127,6 @@ def _single(layer: Layer) -> Link | None:
     match layer:
         case layers.Linear(weight, bias):
             return Rows(weight, bias)
-        case layers.Gelu(approximate):
-            return gelu(approximate)
-        case layers.Elementwise(function):
-            return ACTIVATIONS.get(function)
         case layers.LayerNorm(weight, bias, (features,), eps):
             return Norm(weight, bias, (features,), eps)
         case layers.Embedding(weight):
@@ -140,4 +136,4 @@ def _single(layer: Layer) -> Link | None:
         case composites.Positions(weight):
             return Positions(weight)
         case _:
-            return None
+            return activation(layer)
