@@ -28,6 +28,7 @@ from service.keeper import Keeper
 from service.observing import Observing, latency_histogram
 from service.openapi import ERRORS, Application
 from service.planner import Planner
+from service.roster import Acquaintance
 from service.serving import LEAVING
 from service.settings import Settings
 from service.version import VERSION
@@ -119,7 +120,8 @@ def _lifespan(
         planner = Planner(database, settings, bell, news)
         keeper = Keeper(database, settings, store)
         courier = Courier(database, Sender()) if settings.webhooks else None
-        app.state.context = Context(database, writer, planner, settings, store, bell, news)
+        known = Acquaintance(database, ttl_s=settings.lease_ttl_s)
+        app.state.context = Context(database, writer, planner, settings, store, bell, news, known)
         bell.start()
         news.start()
         await run_in_threadpool(planner.start)

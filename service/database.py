@@ -14,7 +14,7 @@ from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteOperationalError
 from typing import Any, Self, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Engine, RootTransaction, Table, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, RootTransaction, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,6 +22,7 @@ from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.orm.util import LoaderCriteriaOption
 
 from service import sqlite_file, ticks
+from service.driver import executed
 from service.errors import Overloaded
 from service.settings import Settings
 from service.turns import Turns
@@ -131,11 +132,9 @@ class Database:
 
     def _begun(self, connection: Connection) -> tuple[RootTransaction, datetime]:
         """A transaction of this connection's own, which no session ends, and its time."""
-        with Session(connection) as session:
-            now = self.now(session)
         transaction = connection.begin()
         self._begin(connection)
-        return transaction, now
+        return transaction, self._time(connection)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -145,15 +144,18 @@ class Database:
 
     def now(self, session: Session) -> datetime:
         """The one clock of all leases: the database's on PostgreSQL, this process's for SQLite's one process."""
+        return self._time(session.connection())
+
+    def _time(self, connection: Connection) -> datetime:
         if self.is_sqlite:
             return datetime.now(UTC)
-        moment = session.scalar(select(func.now()))
+        moment = executed(connection, "SELECT now()").fetchall()[0][0]
         assert isinstance(moment, datetime)
         return moment.astimezone(UTC)
 
     def _begin(self, connection: Connection) -> None:
         if self.is_sqlite:
-            connection.execute(ticks.ADVANCE)
+            executed(connection, ticks.ADVANCE)
 
     def _session(self, engine: Engine) -> Session:
         return restrict(Session(engine, expire_on_commit=False), self.criteria)
@@ -261,6 +263,6 @@ def _sqlite_engine(url: str, begin: str, *, pool_size: int) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        executed(connection, begin)
 
     return engine

@@ -37,11 +37,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
         raw = scope["method"] == "PUT" and RAW_PATH.fullmatch(scope["path"]) is not None
-        refusal = self._refusal(Headers(scope=scope), raw=raw)
+        headers = Headers(scope=scope)
+        refusal = self._refusal(headers, raw=raw)
         if refusal is not None:
             await answer(problem(*refusal), CLOSE)(scope, receive, send)
             return
-        body = Body(receive, Headers(scope=scope), most=None if raw else MAX_BODY)
+        body = Body(receive, headers, most=None if raw else MAX_BODY)
         await self.app(scope, body.receive, body.closing(send))
 
     def _refusal(self, headers: Headers, *, raw: bool) -> tuple[int, ErrorCode, str] | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT, ArtifactView
@@ -18,8 +18,9 @@ from contract.trials import TrialSpec
 from service import artifacts
 from service.definitions import parsed
 from service.errors import InvalidRequest
+from service.line import has, oldest
 from service.models import Artifact, Attempt, Trial, Worker
-from service.moves import SPEC, WAITS, has, hashed
+from service.moves import SPEC, hashed
 from service.prepared import Prepared, among, each
 from service.roster import OFFERED, offering
 
@@ -35,17 +36,8 @@ _HELD = Prepared(
 )
 
 
-def _oldest() -> Select[int, str, str]:
-    """One step into the index for each task: of all that wait it reads as many rows as there are tasks."""
-    task, passed = each("p_tasks", Trial.task_key.type), each("p_passed", Trial.fusion_key.type)
-    first = select(Trial.id).where(WAITS, Trial.task_key == task, Trial.fusion_key.not_in(select(passed)))
-    first = first.order_by(Trial.id).limit(1).correlate(task.table)
-    heads = select(first.scalar_subquery().label("id")).select_from(task.table).subquery()
-    oldest = select(func.min(heads.c.id)).scalar_subquery()
-    return select(Trial.id, Trial.fusion_key, Trial.task_key).where(Trial.id == oldest)
-
-
-_OLDEST = Prepared(_oldest())
+_PASSED = select(each("p_passed", Trial.fusion_key.type))
+_OLDEST = Prepared(oldest(Trial.id, Trial.fusion_key, Trial.task_key, where=Trial.fusion_key.not_in(_PASSED)))
 _WAITING = Prepared(
     select(func.count().label("count")).select_from(
         select(Trial.id)
@@ -81,7 +73,7 @@ def claimed_before(session: Session, request: ClaimRequest) -> list[Any] | None:
     return _HELD.rows(session, given | {"p_trials": [row.trial_id for row in before]})
 
 
-def oldest(session: Session, tasks: Sequence[str], passed: Sequence[str]) -> Any:
+def next_in_line(session: Session, tasks: Sequence[str], passed: Sequence[str]) -> Any:
     """The trial that has waited longest of all with these tasks, those of some fusion keys passed over; or None."""
     return _OLDEST.first(session, {"p_tasks": tasks, "p_passed": passed})
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
     and_,
     bindparam,
     case,
@@ -26,9 +25,10 @@ from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT
 from contract.leases import LeaseRef, TrialReport
-from contract.trials import AttemptOutcome, TrialStatus
+from contract.trials import AttemptOutcome
 from service.definitions import DEFINITION
 from service.lifecycle import LIVE, TRANSITIONS, Move
+from service.line import UNUSED, WAITS, has, oldest
 from service.models import Artifact, Attempt, Study, Trial, table
 from service.prepared import Prepared, among
 from service.ticks import tick
@@ -58,11 +58,6 @@ class Moved(NamedTuple):
 def hashed(token: str) -> str:
     """Lease tokens are stored as SHA-256 only: a leaked database opens no lease."""
     return sha256(token.encode()).hexdigest()
-
-
-def has(status: TrialStatus) -> ColumnElement[bool]:
-    """Whether a trial has this status, spelled out: a planner that sees a parameter passes the partial indices by."""
-    return Trial.status == literal(status, literal_execute=True)
 
 
 HELD = and_(
@@ -130,24 +125,33 @@ _END_ATTEMPT = Prepared(
 )
 
 
-def lease(
-    session: Session,
-    fusion_key: str,
-    count: int,
-    *,
-    worker_id: str,
-    token: str,
-    now: datetime,
-    expires: datetime,
-) -> list[Any]:
+class Owner(NamedTuple):
+    """Who claims, with which token; from when to when the lease is."""
+
+    worker_id: str
+    token: str
+    now: datetime
+    expires: datetime
+
+
+def lease(session: Session, fusion_key: str, count: int, owner: Owner) -> list[Any]:
     """Claim, in one statement, the `count` oldest queued trials of this fusion key that nobody else is claiming."""
-    owner = {"worker_id": worker_id, "token_hash": hashed(token)}
-    given = {"fusion_key": fusion_key, "count": count, "now": now, "expires": expires, **owner}
-    rows = _CLAIM.rows(session, {f"p_{name}": value for name, value in given.items()})
+    return _leased(session, _CLAIM, owner, fusion_key=fusion_key, count=count)
+
+
+def lease_oldest(session: Session, tasks: Sequence[str], owner: Owner) -> list[Any]:
+    """Claim, in one statement, the trial that has waited longest; none for a token that was used, or if others did."""
+    return _leased(session, _CLAIM_OLDEST, owner, tasks=tasks, count=1)
+
+
+def _leased(session: Session, statement: Prepared, owner: Owner, **given: object) -> list[Any]:
+    mine = {"worker_id": owner.worker_id, "token_hash": hashed(owner.token)}
+    given |= {"now": owner.now, "expires": owner.expires, **mine}
+    rows = statement.rows(session, {f"p_{name}": value for name, value in given.items()})
     rows.sort(key=attrgetter("id"))
     resumed = _resumed(session, [row.id for row in rows if row.attempt > 1])
     attempts = [
-        {"trial_id": row.id, "number": row.attempt, "started_at": now, **owner}
+        {"trial_id": row.id, "number": row.attempt, "started_at": owner.now, **mine}
         | dict(zip(("resumed_attempt", "resumed_from"), resumed.get(row.id, (None, None)), strict=True))
         for row in rows
     ]
@@ -194,35 +198,32 @@ _BEGIN_ATTEMPT = Prepared(
     )
 )
 
-WAITS = and_(has("queued"), Trial.study_id.not_in(select(Study.id).where(Study.paused_at.is_not(None))))
-"""A trial that may be claimed."""
-
-
-def _picked() -> Select[int]:
-    """The trials of one claim, locked; a common table expression, so that PostgreSQL evaluates it once."""
-    rows = select(Trial.id).where(WAITS, Trial.fusion_key == bindparam("p_fusion_key")).order_by(Trial.id)
-    return select(rows.limit(bindparam("p_count")).with_for_update(skip_locked=True).cte("picked").c.id)
-
-
 _SPEC = ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
 _OF_ITS_STUDY = select(DEFINITION).where(Study.id == Trial.study_id).scalar_subquery()
 SPEC = [*(getattr(Trial, name) for name in _SPEC), _OF_ITS_STUDY.label(DEFINITION.name)]
 """What a lease is made of."""
 
-_CLAIM = Prepared(
-    update(Trial)
-    .where(Trial.id.in_(_picked()), has(TRANSITIONS["claim"].source))
-    .values(
-        status=literal(TRANSITIONS["claim"].target, literal_execute=True),
-        attempt=Trial.attempt + 1,
-        lease_expires_at=bindparam("p_expires"),
-        started_at=func.coalesce(Trial.started_at, bindparam("p_now", type_=Trial.started_at.type)),
-        steps_done=case((Trial.attempt == 0, 0), else_=_checkpointed()),
-        worker_id=bindparam("p_worker_id"),
-        token_hash=bindparam("p_token_hash"),
+
+def _claiming(fusion_key: ColumnElement[str]) -> Prepared:
+    """Take the oldest of these; a common table expression, so that PostgreSQL evaluates once whom it has locked."""
+    waiting = select(Trial.id).where(WAITS, Trial.fusion_key == fusion_key).order_by(Trial.id)
+    picked = waiting.limit(bindparam("p_count")).with_for_update(skip_locked=True).cte("picked")
+    statement = update(Trial).where(Trial.id.in_(select(picked.c.id)), has(TRANSITIONS["claim"].source))
+    return Prepared(
+        statement.values(
+            status=literal(TRANSITIONS["claim"].target, literal_execute=True),
+            attempt=Trial.attempt + 1,
+            lease_expires_at=bindparam("p_expires"),
+            started_at=func.coalesce(Trial.started_at, bindparam("p_now", type_=Trial.started_at.type)),
+            steps_done=case((Trial.attempt == 0, 0), else_=_checkpointed()),
+            worker_id=bindparam("p_worker_id"),
+            token_hash=bindparam("p_token_hash"),
+        ).returning(*SPEC)
     )
-    .returning(*SPEC)
-)
+
+
+_CLAIM = _claiming(bindparam("p_fusion_key", type_=Trial.fusion_key.type))
+_CLAIM_OLDEST = _claiming(oldest(Trial.fusion_key, where=UNUSED).scalar_subquery())
 
 # A heartbeat changes nothing that is ever shown, so the trial's `changed` stays.
 _RENEWAL = update(Trial).where(HELD).values(lease_expires_at=bindparam("p_expires"))

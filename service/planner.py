@@ -26,8 +26,8 @@ from service.definitions import DEFINITION, RUNS, parsed
 from service.errors import Overloaded
 from service.histories import Histories
 from service.lifecycle import STATUSES
+from service.line import WAITS, has
 from service.models import Study, Trial, Worker
-from service.moves import WAITS, has
 from service.prepared import Prepared, among
 from service.proposals import enqueue
 from service.roster import OFFERED, offering

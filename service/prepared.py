@@ -16,7 +16,6 @@ from sqlalchemy import (
     JSON,
     ColumnElement,
     Connection,
-    CursorResult,
     Dialect,
     Float,
     Insert,
@@ -25,8 +24,6 @@ from sqlalchemy import (
     bindparam,
     select,
 )
-from sqlalchemy.engine.interfaces import DBAPICursor
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -34,6 +31,7 @@ from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from service.database import Criteria, criteria_of
+from service.driver import executed
 
 Given: TypeAlias = Mapping[str, Any]  # Any: each parameter of its own type
 Statement: TypeAlias = Select[*tuple[Any, ...]] | UpdateBase
@@ -48,7 +46,7 @@ class Prepared:
     def rows(self, session: Session, given: Given) -> list[Any]:  # Any: named tuples of the statement's columns
         """Run it; the rows it returns."""
         connection, compiled = self._on(session)
-        found = _executed(connection, compiled.sql, compiled.bound(given)).fetchall()
+        found = executed(connection, compiled.sql, compiled.bound(given)).fetchall()
         return [compiled.read(row) for row in found]
 
     def first(self, session: Session, given: Given) -> Any:  # Any: a named tuple of the statement's columns
@@ -59,34 +57,12 @@ class Prepared:
         """Run it once for each of these; how many rows it met in all."""
         connection, compiled = self._on(session)
         bound = [compiled.bound(one) for one in given]
-        return _executed(connection, compiled.sql, *bound).rowcount if bound else 0
+        return executed(connection, compiled.sql, *bound).rowcount if bound else 0
 
     def _on(self, session: Session) -> tuple[Connection, _Compiled]:
         bind = session.get_bind()
         connection = bind if isinstance(bind, Connection) else session.connection()
         return connection, _compiled(self._statement, connection.dialect, criteria_of(session))
-
-
-def _executed(connection: Connection, sql: str, *bound: Any) -> DBAPICursor | CursorResult[Any]:  # Any: the driver's
-    """What the statement gives, rows or how many it met: SQLAlchemy's own way costs twice what the database takes.
-
-    Its errors are SQLAlchemy's, as everywhere, and who listens to its events hears of the statement; that a connection
-    is gone is found out by the rollback that follows.
-    """
-    heard, dialect, many = connection.dispatch, connection.dialect, len(bound) > 1
-    if heard.before_cursor_execute or heard.after_cursor_execute:
-        return connection.exec_driver_sql(sql, list(bound) if many else bound[0])
-    cursor = connection.connection.cursor()
-    try:
-        if many:
-            cursor.executemany(sql, bound)
-        else:
-            cursor.execute(sql, bound[0])
-    except dialect.loaded_dbapi.Error as error:
-        raise DBAPIError.instance(
-            sql, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
-        ) from error
-    return cursor
 
 
 class _Compiled(NamedTuple):

@@ -29,7 +29,7 @@ from contract.trials import AttemptOutcome, TrialStatus
 from service.database import DIALECTS, dialect
 from service.definitions import DEFINITION, RUNS, parsed
 from service.errors import LeaseLost
-from service.handout import claimed_before, leases_of, oldest, share
+from service.handout import claimed_before, leases_of, next_in_line, share
 from service.lifecycle import TRANSITIONS, Move
 from service.models import Attempt, Point, Pulse, Study, Trial, table
 from service.moves import (
@@ -38,11 +38,13 @@ from service.moves import (
     OF_STUDY,
     OUTCOMES,
     Moved,
+    Owner,
     advance,
     begin_anew,
     extend_all,
     fence,
     lease,
+    lease_oldest,
     move,
     renew,
 )
@@ -72,15 +74,27 @@ _OUTCOME_MOVES: dict[str, Move] = {"complete": "complete", "diverged": "diverge"
 
 
 def claim(
-    session: Session, request: ClaimRequest, *, now: datetime, ttl_s: float, access: int | None = None
+    session: Session,
+    request: ClaimRequest,
+    *,
+    now: datetime,
+    ttl_s: float,
+    access: int | None = None,
+    known: bool = False,
 ) -> list[Lease]:
     """Lease up to `max_trials` trials. The same claim again returns the leases it holds: a lost answer is no loss.
 
     For another worker, other tasks or fewer trials its token is refused: a token never leases a second time.
-    `access` is the id of the access token the worker came with.
+    `access` is the id of the access token the worker came with, `known` whether all that was stored a moment ago.
     """
-    see_worker(session, request.worker, now=now, access=access)
+    if not known:
+        see_worker(session, request.worker, now=now, access=access)
     expires = now + timedelta(seconds=ttl_s)
+    owner = Owner(request.worker.id, request.token, now, expires)
+    if request.max_trials == 1 and request.beside is None:
+        claimed = lease_oldest(session, request.worker.tasks, owner)
+        if claimed:
+            return leases_of(session, claimed, ttl_s)
     held = claimed_before(session, request)
     if held is not None:
         renew(
@@ -90,19 +104,11 @@ def claim(
         )
         return leases_of(session, held, ttl_s)
     since, passed = now - timedelta(seconds=ttl_s), list[str]()
-    while (head := oldest(session, request.worker.tasks, passed)) is not None:
+    while (head := next_in_line(session, request.worker.tasks, passed)) is not None:
         count = share(session, request, head, since=since)
         if not count:
             break
-        claimed = lease(
-            session,
-            head.fusion_key,
-            count,
-            worker_id=request.worker.id,
-            token=request.token,
-            now=now,
-            expires=expires,
-        )
+        claimed = lease(session, head.fusion_key, count, owner)
         if claimed:
             return leases_of(session, claimed, ttl_s)
         passed.append(head.fusion_key)  # others are claiming its last trials at this moment

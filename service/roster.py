@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime, timedelta
 
 from sqlalchemy import Text, bindparam, cast, delete, select, update
@@ -10,13 +11,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from contract.leases import WorkerInfo
-from service.database import DIALECTS, dialect
+from service.database import DIALECTS, Database, dialect
 from service.errors import Conflict
 from service.models import Trial, Worker, table
 from service.prepared import Prepared
 
 WORKERS = table(Worker)
 FORGOTTEN_AFTER = timedelta(days=7)
+FRESH_S = 1.0
+"""So old may the time be at which a worker was last heard of."""
+MOST_KNOWN = 10_000
 
 
 OFFERED = cast(Worker.tasks, Text).like(bindparam("p_offered"), escape="/")
@@ -50,6 +54,28 @@ def see_worker(session: Session, worker: WorkerInfo, *, now: datetime, access: i
     row = {**worker.model_dump(), "last_seen_at": now, "token_id": access}
     if not _SEE[dialect(session)].run(session, row):
         raise Conflict(f"worker.id: must be this worker's own, got {worker.id!r}, which came with another access token")
+
+
+class Acquaintance:
+    """The workers that this process has stored a moment ago, as they were: storing them again would tell nothing new.
+
+    None on PostgreSQL, where the lock on a worker's row also makes its claims take turns, over all processes.
+    """
+
+    def __init__(self, database: Database, *, ttl_s: float) -> None:
+        self._lasts_s = min(FRESH_S, ttl_s / 10) if database.is_sqlite else 0.0
+        self._stored: dict[str, tuple[WorkerInfo, int | None, float]] = {}
+
+    def knows(self, worker: WorkerInfo, access: int | None) -> bool:
+        """Whether it was stored just so, with this access token, and lately enough to count as heard of now."""
+        stored, token, at = self._stored.get(worker.id, (None, None, 0.0))
+        return stored == worker and token == access and time.monotonic() - at < self._lasts_s
+
+    def remember(self, worker: WorkerInfo, access: int | None, *, asked_at: float) -> None:
+        """It asked at this time (`time.monotonic`), and what it said is committed."""
+        if len(self._stored) >= MOST_KNOWN and worker.id not in self._stored:
+            self._stored.clear()
+        self._stored[worker.id] = worker, access, asked_at
 
 
 def hear_from(session: Session, worker_id: str, *, now: datetime) -> None:

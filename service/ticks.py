@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, String, select, text
+from sqlalchemy import BigInteger, String, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -60,7 +60,7 @@ def _told(element: _Told, compiler: SQLCompiler, **options: Any) -> str:  # Any:
     return element.sql[compiler.dialect.name]
 
 
-ADVANCE = text("UPDATE ticks SET now = now + 1")
+ADVANCE = "UPDATE ticks SET now = now + 1"
 """What a writing transaction begins with on SQLite."""
 
 

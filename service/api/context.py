@@ -18,6 +18,7 @@ from service.artifact_store import ArtifactStore
 from service.bell import Bell
 from service.database import Database, Job
 from service.planner import Planner
+from service.roster import Acquaintance
 from service.settings import Settings
 from service.writer import Writer
 
@@ -49,6 +50,7 @@ class Context:
     """Rung when there may be a trial to claim."""
     news: Bell
     """Rung when a study was paused, goes on, or has ended."""
+    known: Acquaintance
     looks: dict[int, Look] = field(default_factory=dict)
     """The last look at each study that readers wait for."""
     who: Principal = OWNER

@@ -55,16 +55,19 @@ async def claim(body: ClaimRequest, ctx: Ctx) -> ClaimReply:
 
 
 async def _claimed(body: ClaimRequest, ctx: Context) -> list[Lease]:
-    ttl_s = ctx.settings.lease_ttl_s
+    ttl_s, access, asked_at = ctx.settings.lease_ttl_s, ctx.who.token_id, time.monotonic()
+    known = ctx.known.knows(body.worker, access)
 
     def _claim(session: Session, now: datetime) -> list[Lease]:
-        leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=ctx.who.token_id)
+        leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=access, known=known)
         # Who has work can wait for what is proposed with care.
         if not leases and body.beside is None and planner.fill_dry(session, body.worker.tasks, now=now):
-            leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=ctx.who.token_id)
+            leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=access, known=True)
         return leases
 
     leases = await ctx.write(_claim)
+    if not known:
+        ctx.known.remember(body.worker, access, asked_at=asked_at)
     if leases:
         ctx.planner.wake(leases[0].trial.id)
     return leases
