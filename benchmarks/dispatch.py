@@ -11,9 +11,8 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from benchmarks import Figure, publish
 from benchmarks.rig import optuna_peer
@@ -27,6 +26,8 @@ from service.search.strategy import Observation, Proposal
 CONNECTIONS = (1, 4, 16, 64)
 ARRAY = 64
 ROWS = 100
+ENOUGH = 16_000
+"""Trials a second that are queued beforehand, for a window of claims and one of arrays: more than are handed out."""
 
 
 def timed(service: Service, label: str, scripts: Sequence[Script], seconds: float) -> Outcome:
@@ -44,19 +45,14 @@ def timed(service: Service, label: str, scripts: Sequence[Script], seconds: floa
 def protocol(kind: str, seconds: float, connections: Sequence[int]) -> list[Figure]:
     """Claims, reports, heartbeats at each number of connections; the best of each against its target."""
     rates: dict[str, list[float]] = {name: [] for name in ("claims", "arrays", "reports", "rows", "heartbeats")}
-    p99 = None
-    with database(kind) as url:
-        own = opened(url)
-        fill(own, grid(), 8_000 if seconds < 2 else 40_000)
-        own.close()
-        with Service(url, "--lease-ttl", "3600") as service:
-            for count in connections:
-                hands = [Hand(number) for number in range(count)]
-                run = partial(timed, service, seconds=seconds)
-                for name, scripts, worth in workloads(service, hands):
-                    outcome = run(f"{kind} {name} x{count}", scripts=scripts())
-                    rates[name].append(worth * outcome.rate)
-            p99 = timed(service, f"{kind} claims x8", [Hand(n).claims() for n in range(8)], seconds).quantile(0.99)
+    for count in connections:
+        with serving(kind, int(seconds * ENOUGH)) as service:
+            for name, scripts, worth in workloads(service, [Hand(number) for number in range(count)]):
+                outcome = timed(service, f"{kind} {name} x{count}", scripts(), seconds)
+                rates[name].append(worth * outcome.rate)
+    with serving(kind, int(seconds * ENOUGH)) as service:
+        eight = [Hand(number).claims() for number in range(8)]
+        p99 = timed(service, f"{kind} claims x8", eight, seconds).quantile(0.99)
     targets = {"claims": 1_000, "arrays": 10_000, "reports": 1_500, "rows": 20_000, "heartbeats": 1_500}
     units = {"arrays": f"trials/s in arrays of {ARRAY}", "rows": f"rows/s in batches of {ROWS}"}
     figures = [
@@ -64,6 +60,17 @@ def protocol(kind: str, seconds: float, connections: Sequence[int]) -> list[Figu
         for name, found in rates.items()
     ]
     return [*figures, Figure(f"{kind}: claim p99 at 8 connections, ms", p99, "<= 10")]
+
+
+@contextmanager
+def serving(kind: str, queued: int) -> Iterator[Service]:
+    """A service whose queue holds so many trials."""
+    with database(kind) as url:
+        own = opened(url)
+        fill(own, grid(), queued)
+        own.close()
+        with Service(url, "--lease-ttl", "3600") as service:
+            yield service
 
 
 def workloads(service: Service, hands: Sequence[Hand]) -> list[tuple[str, Callable[[], list[Script]], int]]:

@@ -14,6 +14,7 @@ from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteOperationalError
 from typing import Any, Self, TypeAlias, TypeVar
 
+from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, RootTransaction, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
@@ -91,7 +92,12 @@ class Database:
             self.reader = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN", pool_size=16)
         else:
             self.writer = create_engine(
-                self.url, pool_size=16, max_overflow=16, pool_timeout=LOCK_TIMEOUT_S, pool_pre_ping=True
+                self.url,
+                pool_size=16,
+                max_overflow=16,
+                pool_timeout=LOCK_TIMEOUT_S,
+                pool_pre_ping=True,
+                json_deserializer=from_json,
             )
             self.reader = self.writer
         self.criteria: Criteria = ()
@@ -253,6 +259,7 @@ def _sqlite_engine(url: str, begin: str, *, pool_size: int) -> Engine:
         max_overflow=0,
         pool_timeout=LOCK_TIMEOUT_S,
         connect_args={"timeout": LOCK_TIMEOUT_S, "check_same_thread": False},
+        json_deserializer=from_json,
     )
 
     @event.listens_for(engine, "connect")

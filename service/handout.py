@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT, ArtifactView
@@ -52,7 +52,7 @@ _OTHERS = Prepared(
         Worker.id != bindparam("p_worker"),
         Worker.last_seen_at > bindparam("p_since", type_=Worker.last_seen_at.type),
         OFFERED,
-        Worker.id.not_in(select(Trial.worker_id).where(has("leased"), Trial.worker_id.is_not(None))),
+        ~exists().where(has("leased"), Trial.worker_id == Worker.id),
     )
 )
 

@@ -77,6 +77,7 @@ class Trial(Base):
         Index("ix_trials_queued", "task_key", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index("ix_trials_fusion", "fusion_key", "id", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index("ix_trials_leased", "lease_expires_at", sqlite_where=_LEASED, postgresql_where=_LEASED),
+        Index("ix_trials_held", "worker_id", sqlite_where=_LEASED, postgresql_where=_LEASED),
         # What the pages of a study read, each answered from the index alone.
         Index("ix_trials_tally", "study_id", "status", "device_seconds"),
         Index("ix_trials_changed", "study_id", "changed", "number"),

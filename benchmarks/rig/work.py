@@ -104,9 +104,11 @@ class Hand:
         return token, post("/leases/claim", {"worker": self.worker, "token": token, "max_trials": count})
 
     def claims(self, count: int = 1) -> Script:
-        """Claim again and again, never giving back."""
+        """Claim again and again, never giving back; a queue that ran dry would pass for a fast one."""
         while True:
-            (yield self.claim(count)[1]).json()
+            leases = (yield self.claim(count)[1]).json()["leases"]
+            if len(leases) != count:
+                raise RuntimeError(f"asked for {count} trials, got {len(leases)}: fill the queue with more")
 
     def cycles(self, waits: list[float]) -> Script:
         """Claim, report one point, complete; the time of every claim that found a trial goes to `waits`."""
