@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from service import logs
 from service.app import create_app
 from service.errors import StartupError
 from service.local_workers import LocalWorkers, access
-from service.serving import SWITCH_S, configuration
+from service.serving import configuration, settle
 from service.settings import DEFAULT_DATABASE, DEFAULT_PORT, LOOPBACK, Auth, Settings
 
 DatabaseOption = Annotated[
@@ -163,7 +162,7 @@ def _serve(
     shown = settings.url.render_as_string(hide_password=True)
     typer.echo(f"Switchback serves {shown} at {_address(listener)}", err=True)
     config = configuration(app, log_level)
-    sys.setswitchinterval(SWITCH_S)
+    settle()
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal it has already obeyed once more
         _Server(config, before_exit).run(sockets=[listener])
 

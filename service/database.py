@@ -98,6 +98,7 @@ class Database:
                 pool_timeout=LOCK_TIMEOUT_S,
                 pool_pre_ping=True,
                 json_deserializer=from_json,
+                connect_args={"options": "-c plan_cache_mode=force_generic_plan -c jit=off"},
             )
             self.reader = self.writer
         self.criteria: Criteria = ()

@@ -38,7 +38,7 @@ class Writer:
         self._database = database
         self._requests: SimpleQueue[_Request | None] = SimpleQueue()
         self._closed = False
-        count = 1 if database.is_sqlite else 4
+        count = 1 if database.is_sqlite else 2
         self._threads = [threading.Thread(target=self._run, name=f"writer-{n}", daemon=True) for n in range(count)]
 
     @property
