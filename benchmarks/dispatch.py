@@ -26,6 +26,8 @@ from service.search.strategy import Observation, Proposal
 CONNECTIONS = (1, 4, 16, 64)
 ARRAY = 64
 ROWS = 100
+WARMING_S = 3.0
+"""A fresh service compiles its statements and reads the trials of its studies; that is not what is measured."""
 ENOUGH = 16_000
 """Trials a second that are queued beforehand, for a window of claims and one of arrays: more than are handed out."""
 
@@ -70,6 +72,7 @@ def serving(kind: str, queued: int) -> Iterator[Service]:
         fill(own, grid(), queued)
         own.close()
         with Service(url, "--lease-ttl", "3600") as service:
+            drive(service.address, [Hand(999).claims()], seconds=0.5)
             yield service
 
 
@@ -101,7 +104,7 @@ def latency(kind: str, finished: int, hands: int, seconds: float) -> Figure:
         finish(own, study, finished)
         own.close()
         with Service(url) as service:
-            drive(service.address, [Hand(99).cycles([])], seconds=min(1.0, seconds))
+            drive(service.address, [Hand(99).cycles([])], seconds=WARMING_S)
             timed(
                 service, f"{kind} cycles, {finished} finished", [Hand(n).cycles(waits) for n in range(hands)], seconds
             )

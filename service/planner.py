@@ -107,11 +107,15 @@ def top_up(database: Database, histories: Histories, study_id: int, *, live: tim
     return _end_if_over(database, study_id) if wanted > 0 else None
 
 
-def fill_dry(session: Session, tasks: Sequence[str], *, now: datetime) -> bool:
-    """A claim found nothing queued: queue a quasi-random point of a study these tasks serve, if one has trials left."""
+def fill_dry(session: Session, tasks: Sequence[str], wanted: int, *, now: datetime) -> bool:
+    """A claim found nothing queued: queue quasi-random points of a study these tasks serve, if one has trials left.
+
+    As many as claims want one at this moment, for each would queue its own.
+    """
     for study in _SERVED.rows(session, {"p_tasks": tasks}):
-        proposal = strategy_for(parsed(study.definition)).fallback(study.next_number)
-        if proposal is not None and enqueue(session, study.id, [proposal], now=now):
+        strategy, numbers = strategy_for(parsed(study.definition)), range(study.next_number, study.next_number + wanted)
+        points = [point for number in numbers if (point := strategy.fallback(number)) is not None]
+        if points and enqueue(session, study.id, points, now=now):
             return True
     return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import datetime, timedelta
 
 from sqlalchemy import Text, bindparam, cast, delete, select, update
@@ -66,13 +65,16 @@ class Acquaintance:
         self._lasts_s = min(FRESH_S, ttl_s / 10) if database.is_sqlite else 0.0
         self._stored: dict[str, tuple[WorkerInfo, int | None, float]] = {}
 
-    def knows(self, worker: WorkerInfo, access: int | None) -> bool:
-        """Whether it was stored just so, with this access token, and lately enough to count as heard of now."""
+    def knows(self, worker: WorkerInfo, access: int | None, *, asked_at: float) -> bool:
+        """Whether it was stored just so, with this access token, and lately enough to count as heard of at this time.
+
+        Times are `time.monotonic`.
+        """
         stored, token, at = self._stored.get(worker.id, (None, None, 0.0))
-        return stored == worker and token == access and time.monotonic() - at < self._lasts_s
+        return stored == worker and token == access and asked_at - at < self._lasts_s
 
     def remember(self, worker: WorkerInfo, access: int | None, *, asked_at: float) -> None:
-        """It asked at this time (`time.monotonic`), and what it said is committed."""
+        """It asked at this time, and what it said is committed."""
         if len(self._stored) >= MOST_KNOWN and worker.id not in self._stored:
             self._stored.clear()
         self._stored[worker.id] = worker, access, asked_at

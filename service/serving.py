@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,9 +14,6 @@ HEADERS_S = 20.0
 KEEP_ALIVE_S = 5
 MOST_HEADER_BYTES = 16_384
 MOST_CONNECTIONS = 5_000
-_SWITCH_S = 0.0005
-"""So long may a thread that computes keep the interpreter from one that has something to write. A claim asks for it
-after each statement; with Python's own 5 ms a proposal under way made every claim wait ten times that."""
 _GARBAGE = (10_000, 20, 20)
 """Collections are rare, and what was there before the first request is never looked through again: a full collection
 over the modules of the libraries took 200 ms, in which nobody was answered."""
@@ -86,7 +82,6 @@ class PatientProtocol(HttpToolsProtocol):
 
 def settle() -> None:
     """Set the interpreter up for answering, once all that lasts has been made."""
-    sys.setswitchinterval(_SWITCH_S)
     gc.set_threshold(*_GARBAGE)
     gc.collect()
     gc.freeze()

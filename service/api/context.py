@@ -51,6 +51,8 @@ class Context:
     news: Bell
     """Rung when a study was paused, goes on, or has ended."""
     known: Acquaintance
+    unserved: set[str] = field(default_factory=set)
+    """The tokens of the claims under way that have been given nothing yet."""
     looks: dict[int, Look] = field(default_factory=dict)
     """The last look at each study that readers wait for."""
     who: Principal = OWNER

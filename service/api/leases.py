@@ -27,6 +27,7 @@ from service import planner, queue
 from service.access.gate import WORK, GatedRoute
 from service.api.context import Context, Ctx
 from service.database import Job
+from service.writer import GROUP
 
 LOOK_S = 1.0
 """How often a claim that waits sees whether its worker is still there."""
@@ -56,16 +57,25 @@ async def claim(body: ClaimRequest, ctx: Ctx) -> ClaimReply:
 
 async def _claimed(body: ClaimRequest, ctx: Context) -> list[Lease]:
     ttl_s, access, asked_at = ctx.settings.lease_ttl_s, ctx.who.token_id, time.monotonic()
-    known = ctx.known.knows(body.worker, access)
+    known = ctx.known.knows(body.worker, access, asked_at=asked_at)
 
     def _claim(session: Session, now: datetime) -> list[Lease]:
         leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=access, known=known)
         # Who has work can wait for what is proposed with care.
-        if not leases and body.beside is None and planner.fill_dry(session, body.worker.tasks, now=now):
-            leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=access, known=True)
+        if not leases and body.beside is None:
+            wanted = min(max(1, len(ctx.unserved)), GROUP)
+            if planner.fill_dry(session, body.worker.tasks, wanted, now=now):
+                leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=access, known=True)
+        if leases:
+            ctx.unserved.discard(body.token)
         return leases
 
-    leases = await ctx.write(_claim)
+    if body.beside is None:
+        ctx.unserved.add(body.token)
+    try:
+        leases = await ctx.write(_claim)
+    finally:
+        ctx.unserved.discard(body.token)
     if not known:
         ctx.known.remember(body.worker, access, asked_at=asked_at)
     if leases:

@@ -80,16 +80,27 @@ def test_a_claim_that_finds_the_queue_dry_gets_a_quasi_random_trial_marked_as_su
     desk.create(**(TPE | {"search": {"method": "tpe", "trials": 12, "startup": 1}}))
     desk.claim()
     with desk.database.write() as session:
-        assert planner.fill_dry(session, worker().tasks, now=desk.now)
+        assert planner.fill_dry(session, worker().tasks, 1, now=desk.now)
     assert [origin for _, origin, *_ in proposed(desk)] == ["startup", "quasi-random"]
     assert desk.claim(name="worker-b")
+
+
+def test_a_dry_queue_is_filled_for_all_claims_that_wait_as_far_as_the_study_goes(desk: Desk) -> None:
+    desk.create(**(TPE | {"search": {"method": "tpe", "trials": 4, "startup": 1}}))
+    desk.claim()
+    with desk.database.write() as session:
+        assert planner.fill_dry(session, worker().tasks, 8, now=desk.now)
+    assert [(number, origin) for number, origin, *_ in proposed(desk)][1:] == [
+        (number, "quasi-random") for number in (1, 2, 3)
+    ]
+    assert [len(desk.claim(name=f"worker-{name}")) for name in "bcde"] == [1, 1, 1, 0]
 
 
 def test_a_dry_queue_is_not_filled_past_the_end_of_the_study(desk: Desk) -> None:
     desk.create(**(TPE | {"search": {"method": "tpe", "trials": 1}}))
     desk.claim()
     with desk.database.write() as session:
-        assert not planner.fill_dry(session, worker().tasks, now=desk.now)
+        assert not planner.fill_dry(session, worker().tasks, 1, now=desk.now)
 
 
 def test_two_planners_that_propose_the_same_numbers_store_them_once(desk: Desk) -> None:
@@ -109,7 +120,7 @@ def test_points_whose_numbers_were_given_away_meanwhile_are_left_out_for_they_we
     proposals = strategy_of(row).propose([], row.next_number, 3)
     desk.claim()
     with desk.database.write() as session:
-        assert planner.fill_dry(session, worker().tasks, now=desk.now)
+        assert planner.fill_dry(session, worker().tasks, 1, now=desk.now)
         stored = [enqueue(session, study_id, proposals, now=desk.now) for _ in range(2)]
     assert stored == [2, 0]
     rates = [float(proposal.params["lr"]) for proposal in proposals]
@@ -122,7 +133,7 @@ def learnt(desk: Desk, trials: int, count: int) -> tuple[int, Sequence[Proposal]
     for _ in range(4):
         finish_one(desk)
         with desk.database.write() as session:
-            planner.fill_dry(session, worker().tasks, now=desk.now)
+            planner.fill_dry(session, worker().tasks, 1, now=desk.now)
     with desk.database.read() as session:
         history = Histories().of(session, study_id, "minimize")
     return study_id, strategy_of(study(desk, study_id)).propose(history, 5, count)
@@ -132,7 +143,7 @@ def test_what_was_learnt_moves_up_when_its_numbers_were_given_away_meanwhile(des
     study_id, proposals = learnt(desk, 12, 3)
     desk.claim()
     with desk.database.write() as session:
-        assert planner.fill_dry(session, worker().tasks, now=desk.now)
+        assert planner.fill_dry(session, worker().tasks, 1, now=desk.now)
         assert enqueue(session, study_id, proposals, now=desk.now) == 3
     assert [(number, origin) for number, origin, *_ in proposed(desk)][5:] == [
         (5, "quasi-random"),
@@ -146,7 +157,7 @@ def test_what_moves_up_does_not_pass_the_end_of_the_study(desk: Desk) -> None:
     study_id, proposals = learnt(desk, 7, 2)
     desk.claim()
     with desk.database.write() as session:
-        assert planner.fill_dry(session, worker().tasks, now=desk.now)
+        assert planner.fill_dry(session, worker().tasks, 1, now=desk.now)
         stored = [enqueue(session, study_id, proposals, now=desk.now) for _ in range(2)]
     assert stored == [1, 0]
 

@@ -116,7 +116,7 @@ def test_a_paused_study_is_neither_filled_nor_ended_by_the_planner(desk: Desk) -
     planner.top_up(desk.database, Histories(), study_id, live=timedelta(seconds=TTL_S))
     with desk.database.write() as session:
         assert studies.get(session, study_id).status == "running"
-        assert planner.fill_dry(session, ["digits/mlp"], now=desk.now) is False
+        assert planner.fill_dry(session, ["digits/mlp"], 1, now=desk.now) is False
 
 
 def test_a_paused_trial_given_back_counts_as_neither_lost_nor_failed(desk: Desk) -> None:
