@@ -33,7 +33,7 @@ def publish(benchmark: str, figures: Sequence[Figure]) -> int:
         print(f"{figure.name:<48} {shown:>9}  {figure.target:<8} {'met' if figure.met else 'MISSED':<7} {figure.note}")
     values = {
         figure.name: {
-            "value": None if figure.value is None else round(figure.value, 4),
+            "value": None if figure.value is None else float(f"{figure.value:.6g}"),
             "target": figure.target,
             "met": figure.met,
         }

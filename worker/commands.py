@@ -225,6 +225,7 @@ def _engine(
         memory.keep_freed()
     devices.use_threads(threads)
     torch.optim.SGD([torch.zeros(1)], lr=1.0)  # torch loads its compiler with the first one: not under a lease
+    memory.keep_made()
     return choice.engine(name, chosen, lanes=lanes, trunks=trunks, graphs=graphs)
 
 

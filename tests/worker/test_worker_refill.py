@@ -59,7 +59,7 @@ def test_a_learning_search_fills_the_lanes_with_what_it_proposes(service: LiveSe
 
 
 def test_a_trial_that_was_taken_away_may_come_back_beside_the_one_that_trains_on(service: LiveService) -> None:
-    study_id = study(service, 0.05, 0.06, steps=80)
+    study_id = study(service, 0.05, 0.06, steps=240)
     with agent(service, 2, max_trials=3) as worker, StudyClient(service.url) as client:
         wait_until(lambda: all(one.steps_done for one in views(client, study_id)))
         first = worker.lease_refs()[0]

@@ -210,7 +210,7 @@ def test_the_time_of_an_array_is_shared_by_its_lanes() -> None:
 
 def test_the_engine_is_chosen_by_name_and_lanes_belong_to_lanes(tmp_path: Path) -> None:
     chosen = [engine(name, CPU) for name in ("auto", "tree", "lanes", "solo")]  # type: ignore[arg-type]  # literals
-    assert [(one.name, one.capacity) for one in chosen] == [("tree", 64), ("tree", 64), ("lanes", 16), ("solo", 1)]
+    assert [(one.name, one.capacity) for one in chosen] == [("tree", 128), ("tree", 128), ("lanes", 32), ("solo", 1)]
     with pytest.raises(ValueError, match=r"^lanes: the engine solo trains one trial at a time, got 4$"):
         engine("solo", CPU, lanes=4)
     with pytest.raises(ValueError, match=r"^keep-trunks: only the engine tree has any, got lanes$"):

@@ -26,10 +26,8 @@ from worker.tasks import Data, resident
 
 logger = logging.getLogger(__name__)
 
-LANES = {"cpu": 16, "cuda": 256}
-"""Lanes by default; on a CPU core the state of more leaves the cache, on CUDA there are as many as there is memory for,
-up to these.
-"""
+LANES = {"cpu": 32, "cuda": 256}
+"""Lanes by default, at most: on a CPU more bring next to nothing, on CUDA there are as many as there is memory for."""
 
 
 WORTH_SHARING = 1.25
