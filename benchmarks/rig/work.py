@@ -110,16 +110,20 @@ class Hand:
             if len(leases) != count:
                 raise RuntimeError(f"asked for {count} trials, got {len(leases)}: fill the queue with more")
 
-    def cycles(self, waits: list[float]) -> Script:
-        """Claim, report one point, complete; the time of every claim that found a trial goes to `waits`."""
+    def cycles(self, waits: list[float], count: int = 1) -> Script:
+        """Claim, report one point of each trial, complete each; the time of the claim of every trial goes to `waits`.
+
+        Trials of one claim are reported in one request, as a worker does it.
+        """
         while True:
-            token, data = self.claim()
+            token, data = self.claim(count)
             begun = time.perf_counter()
             leases = (yield data).json()["leases"]
-            for lease in leases:
-                waits.append(1e3 * (time.perf_counter() - begun))
-                ref = reference(lease, token)
-                (yield post("/leases/report", {"reports": [reported(ref, [1])]})).json()
+            refs = [reference(lease, token) for lease in leases]
+            waits += [1e3 * (time.perf_counter() - begun)] * len(leases)
+            if refs:
+                (yield post("/leases/report", {"reports": [reported(ref, [1]) for ref in refs]})).json()
+            for ref in refs:
                 (yield post("/leases/complete", completion(ref))).json()
 
 
