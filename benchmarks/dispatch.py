@@ -140,7 +140,8 @@ def trials(kind: str, count: int, together: int, seconds: float) -> float:
     with serving(kind, int(seconds * ENOUGH / 4)) as service:
         scripts = [Hand(number).cycles(waits, together) for number in range(count)]
         label = f"{kind} trials x{count}" + (f", {together} a claim" if together > 1 else "")
-        return len(waits) / timed(service, label, scripts, seconds).seconds
+        outcome = timed(service, label, scripts, seconds)
+    return len(waits) / outcome.seconds
 
 
 def against_optuna(kind: str, seconds: float) -> list[Figure]:

@@ -139,7 +139,7 @@ def _lifespan(
         if courier is not None:
             await run_in_threadpool(courier.close)
         await run_in_threadpool(keeper.close)
-        await run_in_threadpool(writer.close)
+        await writer.close()
         await run_in_threadpool(planner.close)
         database.close()
 

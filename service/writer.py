@@ -1,7 +1,7 @@
 """The writing of the hot path: requests that come together share one transaction and are answered after its commit.
 
 A commit waits for the disk, and the disk does not mind how much it is given. So requests queue; a thread takes those
-that are there, runs each behind a savepoint of its own, commits once, and only then answers: acknowledged is durable.
+that are there, runs them one after the other, commits once, and only then answers: acknowledged is durable.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._requests: SimpleQueue[_Request | None] = SimpleQueue()
+        self._coming: list[_Request] = []
         self._closed = False
         count = 1 if database.is_sqlite else 2
         self._threads = [threading.Thread(target=self._run, name=f"writer-{n}", daemon=True) for n in range(count)]
@@ -44,7 +45,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Requests that nobody has begun."""
-        return self._requests.qsize()
+        return len(self._coming) + self._requests.qsize()
 
     def start(self) -> None:
         """Begin to write; from the event loop whose coroutines will ask."""
@@ -62,15 +63,37 @@ class Writer:
         if self.waiting >= WAITING:
             raise Overloaded(f"{WAITING} writes are waiting; try again")
         request = _Request(job, criteria, self._loop.create_future())
-        self._requests.put(request)
+        if not self._coming:
+            self._loop.call_soon(self._pass_on, 0)
+        self._coming.append(request)
         result: Result = await request.answer
         return result
 
-    def close(self) -> None:
+    def _pass_on(self, seen: int) -> None:
+        """Hand what has come to the threads, once a turn of the event loop has brought nothing more.
+
+        The interpreter is one: a thread that begins with the first of several requests only keeps the loop from
+        reading the others, and they become two groups, each with a commit.
+        """
+        if seen < len(self._coming) < GROUP:
+            self._loop.call_soon(self._pass_on, len(self._coming))
+        else:
+            self._pass_all_on()
+
+    def _pass_all_on(self) -> None:
+        for request in self._coming:
+            self._requests.put(request)
+        self._coming.clear()
+
+    async def close(self) -> None:
         """Write what was accepted, then stop."""
         self._closed = True
+        self._pass_all_on()
         for _ in self._threads:
             self._requests.put(None)
+        await asyncio.to_thread(self._joined)
+
+    def _joined(self) -> None:
         for thread in self._threads:
             thread.join()
 

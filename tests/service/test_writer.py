@@ -9,11 +9,13 @@ from datetime import datetime
 
 import pytest
 from desk import Desk
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from service import studies, writer
 from service.database import Database
 from service.errors import NotFound, Overloaded
+from service.ticks import tick
 from service.turns import Turns
 from service.writer import Writer
 
@@ -27,7 +29,7 @@ def served(database: Database, work: Callable[[Writer], Awaitable[object]]) -> o
         try:
             return await work(found)
         finally:
-            await asyncio.to_thread(found.close)
+            await found.close()
 
     return asyncio.run(_run())
 
@@ -84,11 +86,23 @@ def test_closing_finishes_what_was_accepted(desk: Desk) -> None:
     async def leave(found: Writer) -> list[int]:
         asked = [asyncio.create_task(found.write(stops(study))) for study in studies_made]
         await asyncio.sleep(0)
-        await asyncio.to_thread(found.close)
+        await found.close()
         return await asyncio.gather(*asked)
 
     assert served(desk.database, leave) == studies_made
     assert desk.statuses() == ["cancelled"] * 5
+
+
+def test_requests_of_one_moment_share_a_commit(desk: Desk) -> None:
+    def transaction(session: Session, _now: datetime) -> int:
+        return session.execute(select(tick())).scalar_one()
+
+    async def together(found: Writer) -> list[int]:
+        return await asyncio.gather(*(found.write(transaction) for _ in range(30)))
+
+    seen = served(desk.database, together)
+    assert isinstance(seen, list)
+    assert len(set(seen)) == 1
 
 
 def test_a_lock_is_given_in_the_order_it_was_asked_for() -> None:
