@@ -16,6 +16,8 @@ from torch import Tensor
 
 from schedules.presets import REGISTRY
 from worker.engine import Diverged, Event, Failed, Finished, Job, Points, Solo, Steering
+from worker.engine.lanes.admission import Admission
+from worker.engine.lanes.stack import UnsuitedError
 from worker.tasks import Data, Ensembling, Split, StepContext, Stepping, Task
 
 CPU = torch.device("cpu")
@@ -79,6 +81,7 @@ def check(task: Task) -> Iterator[Finding]:
             yield Finding(looked_at, f"it raised {type(error).__name__}: {error}{_place(error)}")
             return
         yield Finding(looked_at, None)
+    yield Finding(_engine(task), None)
 
 
 def _place(error: Exception) -> str:
@@ -252,6 +255,14 @@ def _combined(task: Ensembling, batch: Split) -> None:
             math.isclose(two[name], value, rel_tol=SAME, abs_tol=SAME),
             f"combined(): two equal models must score as one of them: {name} is {value:.6g}, of both {two[name]:.6g}",
         )
+
+
+def _engine(task: Task) -> str:
+    """What a worker makes of it, which is no fault either way."""
+    try:
+        return f"many trials train at once, as lanes (batched by {Admission(CPU, None).way(Excerpt(task, ROWS))})"
+    except UnsuitedError as reason:
+        return f"trials train one at a time, by solo: {reason}"
 
 
 def _training(task: Task) -> None:

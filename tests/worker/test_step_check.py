@@ -64,8 +64,9 @@ class Cold(Good):
 
 def test_a_good_step_is_found_in_order() -> None:
     findings = list(check(Good()))
-    assert [finding.wrong for finding in findings] == [None] * 7
+    assert [finding.wrong for finding in findings] == [None] * 8
     assert any(finding.looked_at.startswith("step() makes one update") for finding in findings)
+    assert findings[-1].looked_at == "trials train one at a time, by solo: the task makes its updates itself (step)"
 
 
 @pytest.mark.parametrize(

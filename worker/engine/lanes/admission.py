@@ -47,22 +47,27 @@ class Admission:
 
     def __init__(self, device: torch.device, dtype: torch.dtype | None, ways: Sequence[str] = tuple(WAYS)) -> None:
         self._device, self._dtype, self._ways = device, dtype, ways
-        self._found: dict[Task, Way | UnsuitedError] = {}
+        self._found: dict[Task, str | UnsuitedError] = {}
 
     def admit(self, job: Job) -> Member:
         """The job, prepared. Raises UnsuitedError with the reason, or what the job would raise under solo."""
-        if isinstance(job.task, Stepping):
-            raise UnsuitedError("the task makes its updates itself (step)")
         if job.resume is not None and job.resume.engine == "solo":
             raise UnsuitedError("solo wrote its checkpoint")
-        if job.task not in self._found:
-            self._found[job.task] = self._way(job.task)
-        found = self._found[job.task]
+        way = WAYS[self.way(job.task)]
+        return prepare(job, resident(job.task, self._device, self._dtype), way)
+
+    def way(self, task: Task) -> str:
+        """The name of the way in `WAYS` by which its model is batched; raises UnsuitedError with why there is none."""
+        if isinstance(task, Stepping):
+            raise UnsuitedError("the task makes its updates itself (step)")
+        if task not in self._found:
+            self._found[task] = self._tried(task)
+        found = self._found[task]
         if isinstance(found, UnsuitedError):
             raise UnsuitedError(*found.args)
-        return prepare(job, resident(job.task, self._device, self._dtype), found)
+        return found
 
-    def _way(self, task: Task) -> Way | UnsuitedError:
+    def _tried(self, task: Task) -> str | UnsuitedError:
         """The first way that gives what the plain model gives, or why there is none."""
         reasons: dict[str, str] = {}
         for name in self._ways:
@@ -72,7 +77,7 @@ class Admission:
                 reasons[name] = str(reason)
             else:
                 logger.info("%s is batched by %s%s", task.key, name, _told(reasons, "; not by "))
-                return WAYS[name]
+                return name
         return UnsuitedError(_told(reasons, ""))
 
 
