@@ -18,6 +18,7 @@ from lane_jobs import CPU, ENGINES, OPTIMIZERS, STEPS, alone, at_rate, curves, d
 
 from schedules import Span
 from worker.engine import Diverged, Ema, Engine, Ensemble, Finished, Job, Lanes, Solo, Started, Swa
+from worker.engine.lanes.affine import NARROW
 
 BATCHED = [name for name in ENGINES if name != "solo"]
 COUNTS = {1: [0], 4: [0, 1, 2], 32: [0, 16, 29]}
@@ -130,6 +131,15 @@ def test_the_number_of_lanes_changes_no_bit_of_a_lane(model: str, count: int) ->
     other = lanes(*(job(lane, model=model, steps=steps) for lane in range(count)))
     shared = four.keys() & other.keys()
     assert {lane: four[lane] for lane in shared} == {lane: other[lane] for lane in shared}
+
+
+@pytest.mark.parametrize("model", ["vit_small", pytest.param("gpt_small", marks=pytest.mark.slow)])
+def test_a_transformer_whose_gradients_are_written_out_equals_solo_and_keeps_its_bits_alone(model: str) -> None:
+    given = [job(lane, model=model, batch_size=NARROW, steps=4, schedule="constant") for lane in range(3)]
+    exact = lanes(*given, dtype=torch.float64)
+    assert max(gap(alone(one, torch.float64), exact[one.id]) for one in given) < 1e-12
+    together = lanes(*given)
+    assert [lanes(one)[one.id] for one in given] == [together[one.id] for one in given]
 
 
 @pytest.mark.parametrize("model", [one if one in {"mlp", "cnn"} else marked(one) for one in MODELS])

@@ -30,9 +30,6 @@ from worker.engine.lanes.row import Member, Row, flat
 from worker.engine.precision import Precision
 from worker.tasks import Data, Split
 
-LEAST = 2
-"""Kernels choose another order of summing for one lane alone, so one lane is trained beside a copy of itself."""
-
 ALIGNED = 32
 """A lane's parameters begin at a multiple of so many numbers: products may round as their operands are aligned, and a
 lane must not change when it moves up to the place of one that left."""
@@ -44,7 +41,7 @@ Column: TypeAlias = Sequence[Tensor]
 
 
 class Array:
-    """The state tensors are [K, ...], K = max(len(rows), LEAST); lane i is rows[i], further ones are copies of lane 0.
+    """The state tensors are [K, ...], K = max(len(rows), `Gradients.least`); lane i is rows[i], others copy lane 0.
 
     No operation reads across lanes, which is why a lane that is not finite needs no mask until it is taken out.
     """
@@ -128,7 +125,7 @@ class Array:
         update = self._recorded or self._update
         losses: list[Tensor] = []
         places = [(row.some.mask_seed, row.step) for row in self.rows]
-        places += places[:1] * (LEAST - len(places))
+        places += places[:1] * (self._model.least - len(places))
         for index in range(steps):
             if not keep_on():
                 break
@@ -223,8 +220,8 @@ class Array:
         return losses
 
     def _settle(self, state: Sequence[Tensor]) -> None:
-        """Take over these tensors, padded to LEAST lanes."""
-        missing = LEAST - len(self.rows)
+        """Take over these tensors, padded to as many lanes as there must be."""
+        missing = self._model.least - len(self.rows)
         state = [torch.cat([tensor, tensor[:1].clone()]) if missing > 0 else tensor for tensor in state]
         if self._record is not None and self._state and len(self._state[0]) == len(state[0]):
             # Recordings write where the state was.
@@ -249,7 +246,7 @@ class Array:
     def _columns(self, steps: int) -> Tensor:
         """The optimizer's numbers of the next steps, [steps, n, K, 1]."""
         tables = [row.some.numbers[row.step : row.step + steps] for row in self.rows]
-        tables += tables[:1] * (LEAST - len(tables))
+        tables += tables[:1] * (self._model.least - len(tables))
         return torch.from_numpy(np.stack(tables, axis=2)).to(self.device, self._dtype).unsqueeze(-1)
 
 

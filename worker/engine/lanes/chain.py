@@ -16,7 +16,7 @@ from torch.nn import functional
 from worker.engine.lanes import layers
 from worker.engine.lanes.criterion import Criterion, CrossEntropy
 from worker.engine.lanes.flow import Flow, Layer, Layout, State
-from worker.engine.lanes.links import Found, Known, Link, Slots, activation, ahead, back
+from worker.engine.lanes.links import PAIR, Found, Known, Link, Slots, activation, ahead, back
 from worker.engine.lanes.stack import Layered, Stack
 
 WHOLE = 16
@@ -69,6 +69,10 @@ class Chain:
 
     links: tuple[Link, ...]
     criterion: CrossEntropy
+
+    @property
+    def least(self) -> int:
+        return PAIR
 
     @property
     def abreast(self) -> bool:

@@ -12,7 +12,7 @@ from worker.engine.lanes.affine import NARROW
 from worker.engine.lanes.chain import chain
 from worker.engine.lanes.criterion import Criterion
 from worker.engine.lanes.flow import Flow, Layout, State
-from worker.engine.lanes.links import Found
+from worker.engine.lanes.links import PAIR, Found
 from worker.engine.lanes.sequence import sequence
 from worker.engine.lanes.stack import Stack
 from worker.engine.precision import Precision
@@ -23,6 +23,11 @@ class Gradients(Protocol):
 
     @property
     def criterion(self) -> Criterion: ...
+
+    @property
+    def least(self) -> int:
+        """How few lanes are rounded as many are; fewer are trained beside copies of the first."""
+        ...
 
     @property
     def abreast(self) -> bool:
@@ -45,6 +50,10 @@ class Autograd:
     stack: Stack
     criterion: Criterion
     precision: Precision | None = field(default=None, compare=False)
+
+    @property
+    def least(self) -> int:
+        return PAIR
 
     @property
     def abreast(self) -> bool:

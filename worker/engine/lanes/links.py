@@ -16,6 +16,9 @@ from worker.engine.lanes.flow import Layer, State
 
 aten = torch.ops.aten
 
+PAIR = 2
+"""Kernels for several lanes choose another order of summing for one alone."""
+
 Slots: TypeAlias = dict[int, Tensor]
 
 Known: TypeAlias = tuple[Any, ...]  # Any: what a link puts in, it alone takes out

@@ -41,6 +41,10 @@ class Sequence:
     each_token: bool
 
     @property
+    def least(self) -> int:
+        return 1
+
+    @property
     def abreast(self) -> bool:
         return True
 
