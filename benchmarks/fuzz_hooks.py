@@ -1,34 +1,36 @@
-"""Read by schemathesis: makes half of the requests that create something real ones, so that calls can follow from them.
+"""Read by schemathesis: makes half of the requests real ones, so that calls can follow from them.
 
-Drawn at random, hardly a study has a space that its schedules know, and hardly a worker a task that somebody wants.
+Drawn at random, hardly a study has a space that its schedules know, hardly a worker a task that somebody wants, and no
+number is that of a study or a trial that is there.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from zlib import crc32
 
 import schemathesis
-from schemathesis import HookContext
+from schemathesis import Case, GenerationMode, HookContext
+from schemathesis.generation.meta import TestPhase
 
-STUDY = {
-    "name": "fuzz",
-    "task": {"dataset": "digits", "model": "mlp"},
-    "budget": {"epochs": 3},
-    "space": {"schedules": ["cosine", "one_cycle"], "lr": {"low": 0.01, "high": 1.0, "log": True, "points": 3}},
-    "search": {"method": "grid", "seeds": 2},
-}
+from benchmarks.fuzz import STUDY
+
+FIRST = 8
+"""Numbers of studies and trials that are tried: those of the first few, which are there."""
 
 
 @schemathesis.hook
-def map_body(context: HookContext, body: Any) -> Any:  # Any: JSON, as schemathesis draws it
-    """The body that was drawn, or a real one of its kind; which of the two, the drawn one decides."""
-    operation = context.operation
-    if operation is None or crc32(json.dumps(body, sort_keys=True, default=str).encode()) % 2:
-        return body
-    if operation.method.upper() == "POST" and operation.path.endswith("/studies"):
-        return STUDY
-    if operation.path.endswith("/leases/claim") and isinstance(body, dict) and isinstance(body.get("worker"), dict):
-        return {**body, "worker": {**body["worker"], "tasks": ["digits/mlp"]}}
-    return body
+def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:  # Any: options of the transport
+    """The request that was drawn, or a real one of its kind; one that was drawn to be refused stays as it is."""
+    if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
+        return
+    drawn = crc32(f"{case.body} {case.path_parameters}".encode())  # so that a run with a seed can be repeated
+    if drawn % 2:
+        return
+    if case.meta.phase.name is not TestPhase.STATEFUL:  # there they come from an answer before
+        real = {"study_id", "trial_id"} & case.path_parameters.keys()
+        case.path_parameters.update(dict.fromkeys(real, 1 + drawn // 2 % FIRST))
+    if case.method.upper() == "POST" and case.path.endswith("/studies"):
+        case.body = STUDY
+    if case.path.endswith("/leases/claim") and isinstance(case.body, dict):
+        case.body = {**case.body, "worker": {**case.body["worker"], "tasks": ["digits/mlp"]}}
