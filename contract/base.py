@@ -24,7 +24,8 @@ class View(BaseModel):
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 """A registered name: of a dataset, a model, a metric, a schedule family."""
 
-Text: TypeAlias = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+WITHOUT_NUL = r"^[^\x00]*$"
+Text: TypeAlias = Annotated[str, Field(pattern=WITHOUT_NUL)]
 """Words of somebody's own, of whatever characters but NUL, which PostgreSQL cannot store."""
 
 Scalar: TypeAlias = bool | int | float | Annotated[Text, Field(min_length=1, max_length=64)]

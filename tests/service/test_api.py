@@ -173,3 +173,4 @@ def test_a_text_with_a_nul_is_refused_before_a_database_has_to(http: TestClient,
     body = {"worker": worker().model_dump() | changed, "token": secrets.token_urlsafe(32)}
     answer = http.post("/api/v1/leases/claim", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+    assert {error["rule"] for error in answer.json()["errors"]} == {"must not hold the character NUL"}
