@@ -1,8 +1,8 @@
 """Draws the pictures of docs/engine.md: what lanes bring at each number of lanes, and where an update's time goes.
 
-`python -m benchmarks.pictures LANES.json [--output docs/pictures]`. LANES.json is the last line that
-`python -m benchmarks.lanes` printed; where the time goes is measured now, on one thread, by torch's own profiler, which
-makes short operations look longer than they are. Needs the extra `benchmarks`.
+`python -m benchmarks.pictures LANES... [--output docs/pictures]`. LANES are files of what `python -m benchmarks.lanes`
+printed, of which the last line counts; where the time goes is measured now, on one thread, by torch's own profiler,
+which makes short operations look longer than they are. Needs the extra `benchmarks`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,12 +110,13 @@ def where_the_time_goes() -> Figure:
     return figure
 
 
-def what_lanes_bring(measured: Mapping[str, Any]) -> Figure:
+def what_lanes_bring(measured: Sequence[Mapping[str, Any]]) -> Figure:
     """Trials per second over the best peer's, by the number of lanes; on every core, and in one process."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, constrained_layout=True)
-    together = f"lanes, {measured['processes']} processes,"
+    together = f"lanes, {measured[0]['processes']} processes,"
+    kinds = {name: found for one in measured for name, found in one["figures"].items()}
     for axis, prefix, title in zip(axes, (together, "lanes"), ("a process per core", "one process"), strict=True):
-        for name, found in measured["figures"].items():
+        for name, found in kinds.items():
             points = {
                 int(way.removeprefix(f"{prefix} ")): row["ratio"]
                 for way, row in found["ways"].items()
@@ -137,12 +138,12 @@ def what_lanes_bring(measured: Mapping[str, Any]) -> Figure:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("lanes", type=Path, help="what benchmarks.lanes printed; its last line counts")
+    parser.add_argument("lanes", type=Path, nargs="+", help="what benchmarks.lanes printed; the last line counts")
     parser.add_argument("--output", type=Path, default=Path("docs/pictures"))
     given = parser.parse_args()
     prepare()
     given.output.mkdir(parents=True, exist_ok=True)
-    measured = json.loads(given.lanes.read_text().strip().splitlines()[-1])
+    measured = [json.loads(file.read_text().strip().splitlines()[-1]) for file in given.lanes]
     for name, figure in (("lanes", what_lanes_bring(measured)), ("time", where_the_time_goes())):
         figure.savefig(given.output / f"{name}.svg", metadata={"Date": None})
     return 0
