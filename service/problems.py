@@ -88,8 +88,7 @@ def _invalid_problem(found: Sequence[dict[str, object]]) -> Problem:
             where = error["loc"][-1] if isinstance(error["loc"], tuple) else 0
             return problem(400, "invalid-json", f"the body must be JSON: {why} at character {where}")
     errors = [
-        FieldError(field=_field(error["loc"]), rule=_rule(error), value=_shown(error.get("input")))
-        for error in found
+        FieldError(field=_field(error["loc"]), rule=_rule(error), value=_shown(error.get("input"))) for error in found
     ]
     detail = "; ".join(f"{error.field}: {error.rule}, got {error.value}" for error in errors[:5])
     return problem(422, "invalid-request", detail, errors)
