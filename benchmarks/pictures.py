@@ -33,24 +33,11 @@ PROFILED, ABREAST = ("mlp", "cnn", "vit_small"), 16
 WARM, UPDATES, PARTS = 3, 12, 5
 """Updates before the clock starts, under it, and in how many parts, of which the fastest counts."""
 SORTS = {
-    "products": ("mm", "addmm", "bmm", "baddbmm", "convolution", "mkldnn"),
+    "products": ("mm", "convolution", "mkldnn"),
     "activations": ("gelu", "relu", "threshold", "softmax", "nll_loss", "max_pool", "avg_pool"),
     "normalisation": ("norm",),
     "copies": ("copy", "cat", "stack", "contiguous", "clone", "index", "gather"),
-    "sums and arithmetic": (
-        "add",
-        "mul",
-        "sub",
-        "div",
-        "sum",
-        "mean",
-        "fill",
-        "zero",
-        "addc",
-        "lerp",
-        "foreach",
-        "_to",
-    ),
+    "sums and arithmetic": ("add", "mul", "sub", "div", "sum", "mean", "fill", "zero", "lerp", "foreach", "_to"),
 }
 """Operations by a part of their name; the first that fits. All else is starting them: torch and Python."""
 REST = "starting them"

@@ -6,7 +6,7 @@ import copy
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
@@ -17,6 +17,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, RootTransaction, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
@@ -98,8 +99,8 @@ class Database:
                 pool_timeout=LOCK_TIMEOUT_S,
                 pool_pre_ping=True,
                 json_deserializer=from_json,
-                connect_args={"options": "-c plan_cache_mode=force_generic_plan -c jit=off"},
             )
+            event.listen(self.writer, "connect", _plan_once)
             self.reader = self.writer
         self.criteria: Criteria = ()
         self._hold: sqlite_file.FileHold | None = None
@@ -251,6 +252,17 @@ def _behind(error: BaseException | None) -> OperationalError | None:
             return error
         error = error.__context__
     return None
+
+
+def _plan_once(connection: DBAPIConnection, record: Any) -> None:  # Any: SQLAlchemy's private record type
+    """Hot statements are planned once for a connection: planning took PostgreSQL as long as they do.
+
+    Not by options of the connection: these are the user's own, in the URL, and poolers refuse them.
+    """
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SET plan_cache_mode = force_generic_plan")
+        cursor.execute("SET jit = off")
+    connection.commit()
 
 
 def _sqlite_engine(url: str, begin: str, *, pool_size: int) -> Engine:

@@ -263,6 +263,8 @@ def _engine(task: Task) -> str:
         return f"many trials train at once, as lanes (batched by {Admission(CPU, None).way(Excerpt(task, ROWS))})"
     except UnsuitedError as reason:
         return f"trials train one at a time, by solo: {reason}"
+    except Exception as error:  # noqa: BLE001  # float64, in which they are compared, may be too much for the user's code
+        return f"trials train one at a time, by solo: compared in float64 it raised {type(error).__name__}: {error}"
 
 
 def _training(task: Task) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import datetime
 
 import pytest
 from desk import Desk
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from service import studies, writer
 from service.database import Database
 from service.errors import NotFound, Overloaded
+from service.settings import Settings
 from service.ticks import tick
 from service.turns import Turns
 from service.writer import Writer
@@ -129,3 +131,13 @@ def test_whoever_waits_too_long_for_the_lock_is_told_to_come_back() -> None:
         pass
     with turns:
         pass
+
+
+def test_postgresql_plans_statements_once_whatever_options_the_url_has(desk: Desk) -> None:
+    if desk.database.is_sqlite:
+        pytest.skip("SQLite has no such setting")
+    url = desk.database.url.update_query_dict({"options": "-c application_name=ours"})
+    settings = Settings(database=url.render_as_string(hide_password=False))
+    with closing(Database(settings)) as database, database.read() as session:
+        shown = [session.scalar(text(f"show {name}")) for name in ("plan_cache_mode", "jit", "application_name")]
+    assert shown == ["force_generic_plan", "off", "ours"]

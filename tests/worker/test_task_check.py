@@ -207,3 +207,21 @@ def test_a_path_that_names_nothing_is_refused() -> None:
         2,
         "error: task 'nowhere:Task': cannot import 'nowhere': No module named 'nowhere'\n",
     )
+
+
+class Single(Good):
+    """A model that computes in float32 whatever it is given."""
+
+    def model(self) -> nn.Module:
+        return nn.Sequential(ToFloat32(), super().model())
+
+
+class ToFloat32(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.float()
+
+
+def test_a_model_that_cannot_be_compared_in_float64_is_left_to_solo_and_is_no_fault() -> None:
+    *_, last = check(Single())
+    assert last.wrong is None
+    assert last.looked_at.startswith("trials train one at a time, by solo: ")
