@@ -19,6 +19,7 @@ from service.api import access, artifacts, direct, health, leases, schedules, st
 from service.api.context import Context
 from service.artifact_store import ArtifactStore, open_store
 from service.bell import Bell
+from service.clerk import Clerk
 from service.dashboard_routes import install as install_dashboard
 from service.database import Database
 from service.errors import StartupError
@@ -28,7 +29,6 @@ from service.keeper import Keeper
 from service.observing import Observing, latency_histogram
 from service.openapi import ERRORS, Application
 from service.planner import Planner
-from service.roster import Acquaintance
 from service.serving import LEAVING
 from service.settings import Settings
 from service.version import VERSION
@@ -120,8 +120,8 @@ def _lifespan(
         planner = Planner(database, settings, bell, news)
         keeper = Keeper(database, settings, store)
         courier = Courier(database, Sender()) if settings.webhooks else None
-        known = Acquaintance(database, ttl_s=settings.lease_ttl_s)
-        app.state.context = Context(database, writer, planner, settings, store, bell, news, known)
+        clerk = Clerk(database, ttl_s=settings.lease_ttl_s)
+        app.state.context = Context(database, writer, planner, settings, store, bell, news, clerk)
         bell.start()
         news.start()
         await run_in_threadpool(planner.start)

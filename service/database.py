@@ -8,11 +8,9 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from datetime import UTC, datetime
-from itertools import groupby
-from operator import itemgetter
 from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteOperationalError
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias
 
 from pydantic_core import from_json
 from sqlalchemy import Connection, Engine, RootTransaction, Table, create_engine, event
@@ -26,6 +24,7 @@ from sqlalchemy.orm.util import LoaderCriteriaOption
 from service import sqlite_file, ticks
 from service.driver import executed
 from service.errors import Overloaded
+from service.jobs import Job, Result, done
 from service.settings import Settings
 from service.turns import Turns
 
@@ -43,11 +42,6 @@ DIALECTS: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
     "postgresql": postgresql.insert,
 }
 """INSERT of each kind of database; both spell ON CONFLICT alike."""
-
-Result = TypeVar("Result")
-Job: TypeAlias = Callable[[Session, datetime], Result]
-"""What a request does inside a transaction, given the time."""
-
 
 Criteria: TypeAlias = tuple[LoaderCriteriaOption, ...]
 
@@ -121,7 +115,7 @@ class Database:
             session.commit()
 
     def write_together(self, jobs: Sequence[tuple[Job[Result], Criteria]]) -> Sequence[Result | Exception]:
-        """Run the jobs one after the other and commit them all at once; what each returned or raised.
+        """Run the jobs, those of a kind together, and commit them all at once; what each returned or raised.
 
         A job sees what its criteria let it see. One that raises leaves nothing behind, and no other is touched by it:
         then all are undone and run again, each behind a savepoint of its own, for which few groups have to pay.
@@ -130,7 +124,7 @@ class Database:
             outcomes: Sequence[Result | Exception]
             transaction, now = self._begun(connection)
             try:
-                outcomes = list(_plainly(connection, jobs, now))
+                outcomes = _plainly(connection, jobs, now)
             except Exception:  # noqa: BLE001 - whose fault it was is found out behind the savepoints
                 transaction.rollback()
                 transaction, now = self._begun(connection)
@@ -221,15 +215,17 @@ def _passing(error: OperationalError) -> str | None:
     return next((why for sign, why in _SQLITE_TROUBLE.items() if sign in str(error.orig)), None)
 
 
-def _plainly(connection: Connection, jobs: Sequence[tuple[Job[Result], Criteria]], now: datetime) -> Iterator[Result]:
-    """One session for those that see the same, emptied between them: a new one costs as much as two statements."""
-    for criteria, alike in groupby(jobs, key=itemgetter(1)):
+def _plainly(connection: Connection, jobs: Sequence[tuple[Job[Result], Criteria]], now: datetime) -> list[Result]:
+    """One session for those that see the same."""
+    seeing: dict[Criteria, list[int]] = {}
+    for index, (_, criteria) in enumerate(jobs):
+        seeing.setdefault(criteria, []).append(index)
+    outcomes: dict[int, Result] = {}
+    for criteria, indices in seeing.items():
         with Session(connection, join_transaction_mode="rollback_only", expire_on_commit=False) as session:
-            restrict(session, criteria)
-            for job, _ in alike:
-                yield job(session, now)
-                session.flush()
-                session.expunge_all()
+            found = done(restrict(session, criteria), now, [jobs[index][0] for index in indices])
+            outcomes |= zip(indices, found, strict=True)
+    return [outcomes[index] for index in range(len(jobs))]
 
 
 def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: datetime) -> Result | Exception:

@@ -15,7 +15,6 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
-    insert,
     literal,
     null,
     select,
@@ -26,10 +25,11 @@ from sqlalchemy.orm import Session
 from contract.artifacts import CHECKPOINT
 from contract.leases import LeaseRef, TrialReport
 from contract.trials import AttemptOutcome
+from service import attempts
 from service.definitions import DEFINITION
 from service.lifecycle import LIVE, TRANSITIONS, Move
 from service.line import UNUSED, WAITS, has, oldest
-from service.models import Artifact, Attempt, Study, Trial, table
+from service.models import Artifact, Study, Trial
 from service.prepared import Prepared, among
 from service.ticks import tick
 
@@ -45,6 +45,14 @@ OUTCOMES: dict[Move, AttemptOutcome] = {
     "abandon": "cancelled",
 }
 """How a move out of `leased` ends the attempt."""
+
+
+class Change(NamedTuple):
+    """One move: the parameters of its condition, why, and columns of Trial with what they become."""
+
+    given: Mapping[str, Any]  # Any: each parameter, and each column, of its own type
+    reason: str | None
+    values: Mapping[str, Any]
 
 
 class Moved(NamedTuple):
@@ -93,14 +101,25 @@ def move(
     **values: Any,  # columns of Trial, of whatever type each is
 ) -> list[Moved]:
     """Move every trial that `where` picks, given its parameters, and that is in the move's from-state; which moved."""
+    (moved,) = move_each(session, name, where, [Change(given, reason, values)], now=now)
+    return moved
+
+
+def move_each(
+    session: Session, name: Move, where: ColumnElement[bool], changes: Sequence[Change], *, now: datetime
+) -> list[list[Moved]]:
+    """The same move for each of these changes, which name the same columns; which trials each has moved."""
     source, target, _ = TRANSITIONS[name]
-    if target not in LIVE:
-        values |= {"finished_at": now, "reason": reason}
-    given = {**given, **{f"v_{column}": value for column, value in values.items()}}
-    moved = [Moved(*row) for row in _moving(name, where, tuple(values)).rows(session, given)]
-    if source == "leased" and moved:
-        ended = {"p_now": now, "p_outcome": OUTCOMES[name], "p_reason": reason}
-        _END_ATTEMPT.run(session, *({"p_trial": row.trial_id} | ended for row in moved))
+    rows, columns = list[dict[str, Any]](), tuple[str, ...]()
+    for change in changes:
+        ended = {} if target in LIVE else {"finished_at": now, "reason": change.reason}
+        values = {**change.values, **ended}
+        rows.append({**change.given, **{f"v_{column}": value for column, value in values.items()}})
+        columns = tuple(values)
+    moved = [[Moved(*row) for row in found] for found in _moving(name, where, columns).rows_of_each(session, *rows)]
+    if source == "leased":
+        pairs = [(row.trial_id, change.reason) for change, found in zip(changes, moved, strict=True) for row in found]
+        attempts.end(session, pairs, OUTCOMES[name], now=now)
     return moved
 
 
@@ -114,49 +133,47 @@ def _moving(name: Move, where: ColumnElement[bool], columns: tuple[str, ...]) ->
     return Prepared(statement.returning(Trial.id, Trial.study_id, Trial.attempt))
 
 
-_END_ATTEMPT = Prepared(
-    update(Attempt)
-    .where(Attempt.trial_id == bindparam("p_trial"), Attempt.outcome == literal("active", literal_execute=True))
-    .values(
-        ended_at=bindparam("p_now", type_=Attempt.ended_at.type),
-        outcome=bindparam("p_outcome"),
-        reason=bindparam("p_reason"),
-    )
-)
-
-
 class Owner(NamedTuple):
-    """Who claims, with which token; from when to when the lease is."""
+    """Who claims, with which token."""
 
     worker_id: str
     token: str
+
+
+class Term(NamedTuple):
+    """From when to when a lease is."""
+
     now: datetime
     expires: datetime
 
 
-def lease(session: Session, fusion_key: str, count: int, owner: Owner) -> list[Any]:
+def lease(session: Session, fusion_key: str, count: int, owner: Owner, term: Term) -> list[Any]:
     """Claim, in one statement, the `count` oldest queued trials of this fusion key that nobody else is claiming."""
-    return _leased(session, _CLAIM, owner, fusion_key=fusion_key, count=count)
-
-
-def lease_oldest(session: Session, tasks: Sequence[str], owner: Owner) -> list[Any]:
-    """Claim, in one statement, the trial that has waited longest; none for a token that was used, or if others did."""
-    return _leased(session, _CLAIM_OLDEST, owner, tasks=tasks, count=1)
-
-
-def _leased(session: Session, statement: Prepared, owner: Owner, **given: object) -> list[Any]:
-    mine = {"worker_id": owner.worker_id, "token_hash": hashed(owner.token)}
-    given |= {"now": owner.now, "expires": owner.expires, **mine}
-    rows = statement.rows(session, {f"p_{name}": value for name, value in given.items()})
-    rows.sort(key=attrgetter("id"))
-    resumed = _resumed(session, [row.id for row in rows if row.attempt > 1])
-    attempts = [
-        {"trial_id": row.id, "number": row.attempt, "started_at": owner.now, **mine}
-        | dict(zip(("resumed_attempt", "resumed_from"), resumed.get(row.id, (None, None)), strict=True))
-        for row in rows
-    ]
-    _BEGIN_ATTEMPT.run(session, *attempts)
+    (rows,) = _leased(session, _CLAIM, [(owner, {"p_fusion_key": fusion_key, "p_count": count})], term)
     return rows
+
+
+def lease_oldest(session: Session, claims: Sequence[tuple[Owner, Sequence[str]]], term: Term) -> list[list[Any]]:
+    """For each claim, in a statement of its own, the trial that has waited longest of those with its tasks.
+
+    None for a token that was used before, or if others were faster. No token may be here twice.
+    """
+    return _leased(session, _CLAIM_OLDEST, [(owner, {"p_tasks": tasks, "p_count": 1}) for owner, tasks in claims], term)
+
+
+def _leased(
+    session: Session, statement: Prepared, claims: Sequence[tuple[Owner, dict[str, Any]]], term: Term
+) -> list[list[Any]]:
+    times = {"p_now": term.now, "p_expires": term.expires}
+    owners = [{"worker_id": owner.worker_id, "token_hash": hashed(owner.token)} for owner, _ in claims]
+    given = [
+        more | times | {f"p_{name}": value for name, value in mine.items()}
+        for (_, more), mine in zip(claims, owners, strict=True)
+    ]
+    leased = [sorted(rows, key=attrgetter("id")) for rows in statement.rows_of_each(session, *given)]
+    begun = [(row, mine) for rows, mine in zip(leased, owners, strict=True) for row in rows]
+    attempts.begin(session, begun, now=term.now)
+    return leased
 
 
 def _checkpointed() -> ColumnElement[int]:
@@ -164,39 +181,6 @@ def _checkpointed() -> ColumnElement[int]:
     step = select(Artifact.step).where(Artifact.trial_id == Trial.id, Artifact.name == CHECKPOINT).scalar_subquery()
     return func.coalesce(step, 0)
 
-
-def _resumed(session: Session, trial_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Whose checkpoint each trial goes on from, and at which step."""
-    if not trial_ids:
-        return {}
-    statement = select(Artifact.trial_id, Artifact.attempt, Artifact.step)
-    rows = session.execute(statement.where(Artifact.trial_id.in_(trial_ids), Artifact.name == CHECKPOINT))
-    return {trial_id: (attempt, step) for trial_id, attempt, step in rows}
-
-
-def begin_anew(session: Session, leases: Sequence[LeaseRef]) -> None:
-    """These attempts did not resume from the checkpoint they were offered: nothing earlier is part of their curve."""
-    later = [{"p_trial": lease.trial_id, "p_attempt": lease.attempt} for lease in leases if lease.attempt > 1]
-    _BEGIN_ANEW.run(session, *later)
-
-
-_BEGIN_ANEW = Prepared(
-    update(Attempt)
-    .where(
-        Attempt.trial_id == bindparam("p_trial"),
-        Attempt.number == bindparam("p_attempt"),
-        Attempt.resumed_from.is_not(None),
-    )
-    .values(resumed_attempt=null(), resumed_from=null())
-)
-
-_ATTEMPT = ("trial_id", "number", "worker_id", "token_hash", "started_at", "resumed_attempt", "resumed_from")
-_BEGIN_ATTEMPT = Prepared(
-    insert(table(Attempt)).values(
-        outcome=literal("active", literal_execute=True),
-        **{name: bindparam(name, type_=getattr(Attempt, name).type) for name in _ATTEMPT},
-    )
-)
 
 _SPEC = ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
 _OF_ITS_STUDY = select(DEFINITION).where(Study.id == Trial.study_id).scalar_subquery()

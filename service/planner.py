@@ -19,7 +19,7 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from contract.studies import StudyStatus
-from service import queue, studies
+from service import studies, sweep
 from service.bell import Bell
 from service.database import Database
 from service.definitions import DEFINITION, RUNS, parsed
@@ -184,7 +184,7 @@ class Planner:
     def start(self) -> None:
         """Give the outage back to the leases, then begin."""
         with self._database.write() as session:
-            outage = queue.extend_over_outage(session, now=self._database.now(session))
+            outage = sweep.extend_over_outage(session, now=self._database.now(session))
         if outage > timedelta(seconds=self._settings.sweep_s):
             log.info("leases extended by %.0f s, the time no service ran", outage.total_seconds())
         self._thread.start()
@@ -254,8 +254,8 @@ class Planner:
     def _sweep(self) -> None:
         with self._database.write() as session:
             now = self._database.now(session)
-            outage = queue.extend_over_outage(session, now=now, tolerated=LATE * self._sweep_every)
-            expired = queue.sweep(session, now=now)
+            outage = sweep.extend_over_outage(session, now=now, tolerated=LATE * self._sweep_every)
+            expired = sweep.sweep(session, now=now)
         if outage:
             log.warning("leases extended by %.0f s, in which nothing could be written", outage.total_seconds())
         if expired:

@@ -31,7 +31,7 @@ from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from service.database import Criteria, criteria_of
-from service.driver import executed
+from service.driver import executed, rows_of_each
 
 Given: TypeAlias = Mapping[str, Any]  # Any: each parameter of its own type
 Statement: TypeAlias = Select[*tuple[Any, ...]] | UpdateBase
@@ -52,6 +52,12 @@ class Prepared:
     def first(self, session: Session, given: Given) -> Any:  # Any: a named tuple of the statement's columns
         """Run it; its first row, None without one."""
         return next(iter(self.rows(session, given)), None)
+
+    def rows_of_each(self, session: Session, *given: Given) -> list[list[Any]]:  # Any: as above
+        """Run it once for each of these; the rows it returns to each."""
+        connection, compiled = self._on(session)
+        found = rows_of_each(connection, compiled.sql, [compiled.bound(one) for one in given])
+        return [[compiled.read(row) for row in rows] for rows in found]
 
     def run(self, session: Session, *given: Given) -> int:
         """Run it once for each of these; how many rows it met in all."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from sqlalchemy import Text, bindparam, cast, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -48,11 +50,17 @@ _SEEN = Prepared(
 )
 
 
-def see_worker(session: Session, worker: WorkerInfo, *, now: datetime, access: int | None) -> None:
-    """Note that a worker is alive and what it can train. One that came with another token is not to be overwritten."""
-    row = {**worker.model_dump(), "last_seen_at": now, "token_id": access}
-    if not _SEE[dialect(session)].run(session, row):
-        raise Conflict(f"worker.id: must be this worker's own, got {worker.id!r}, which came with another access token")
+def see_workers(session: Session, workers: Sequence[tuple[WorkerInfo, int | None]], *, now: datetime) -> None:
+    """Note that workers, each with the id of its access token, are alive, and what they can train.
+
+    One that came with another access token is not to be overwritten.
+    """
+    rows = [{**worker.model_dump(), "last_seen_at": now, "token_id": access} for worker, access in workers]
+    # In the order of their ids, so that claims of the same workers wait for each other instead of deadlocking.
+    rows.sort(key=itemgetter("id"))
+    if _SEE[dialect(session)].run(session, *rows) < len(rows):
+        got = ", ".join(repr(row["id"]) for row in rows)
+        raise Conflict(f"worker.id: must be this worker's own, got {got}, which came with another access token")
 
 
 class Acquaintance:
@@ -80,9 +88,9 @@ class Acquaintance:
         self._stored[worker.id] = worker, access, asked_at
 
 
-def hear_from(session: Session, worker_id: str, *, now: datetime) -> None:
-    """Note that a worker is alive."""
-    _SEEN.run(session, {"p_worker": worker_id, "p_now": now})
+def hear_from(session: Session, worker_ids: Iterable[str], *, now: datetime) -> None:
+    """Note that workers are alive."""
+    _SEEN.run(session, *({"p_worker": worker_id, "p_now": now} for worker_id in sorted(set(worker_ids))))
 
 
 def forget(session: Session, *, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """The writing of the hot path: requests that come together share one transaction and are answered after its commit.
 
 A commit waits for the disk, and the disk does not mind how much it is given. So requests queue; a thread takes those
-that are there, runs them one after the other, commits once, and only then answers: acknowledged is durable.
+that are there, does them, all of a kind together, commits once, and only then answers: acknowledged is durable.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any
 
-from service.database import Criteria, Database, Job
+from service.database import Criteria, Database
 from service.errors import Overloaded
-
-Result = TypeVar("Result")
+from service.jobs import Job, Result
 
 WAITING = 1_000
 """Requests that may wait, about a second's work; more are told to come back, so that memory stays bounded."""

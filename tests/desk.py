@@ -16,10 +16,11 @@ from sqlalchemy import select
 from contract.leases import ClaimRequest, Completion, Lease, LeaseRef, WorkerInfo
 from contract.studies import CreateStudy
 from contract.trials import TrialStatus
-from service import queue, studies
+from service import queue, studies, sweep
 from service.app import create_app
 from service.database import Database
 from service.models import Trial
+from service.queue import Claim
 from service.settings import Settings
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,7 +69,7 @@ class Desk:
     ) -> list[Lease]:
         request = ClaimRequest(worker=worker(name), token=claim_token or token(), max_trials=count, beside=beside)
         with self.database.write() as session:
-            leases = queue.claim(session, request, now=self.now, ttl_s=TTL_S)
+            (leases,) = queue.claim(session, [Claim(request)], now=self.now, ttl_s=TTL_S)
         self.tokens |= {lease.trial.id: request.token for lease in leases}
         return leases
 
@@ -80,11 +81,11 @@ class Desk:
         body: dict[str, Any] = {"outcome": outcome, "steps_done": 20, "device_seconds": 1.0, "engine": "solo"}
         request = Completion.model_validate(body | {"lease": ref.model_dump(), "metrics": metrics})
         with self.database.write() as session:
-            return queue.complete(session, request, now=self.now)
+            return queue.complete(session, [request], now=self.now)[0]
 
     def sweep(self) -> int:
         with self.database.write() as session:
-            return queue.sweep(session, now=self.now)
+            return sweep.sweep(session, now=self.now)
 
     def statuses(self) -> list[TrialStatus]:
         with self.database.read() as session:

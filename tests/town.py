@@ -20,6 +20,7 @@ from service import queue, studies
 from service.access import tokens
 from service.app import create_app
 from service.database import Database
+from service.queue import Claim
 from service.settings import Settings
 from service.webhooks.signing import new_secret
 from service.webhooks.tables import Webhook
@@ -55,7 +56,7 @@ class Town:
         lease = LeaseRef.model_validate(self.lease(project))
         report = TrialReport(lease=lease, total_steps=20, steps_per_epoch=10, points=[])
         with self.database.write() as session:
-            queue.report(session, [report], now=self.database.now(session), ttl_s=600)
+            queue.report(session, [[report]], now=self.database.now(session), ttl_s=600)
         return lease.trial_id
 
     def study(self, project: str, **changes: Any) -> int:
@@ -76,7 +77,7 @@ class Town:
         study = self.study(project, cells=1, task={"dataset": "digits", "model": model})
         request = ClaimRequest(worker=worker("lessee", tasks=(f"digits/{model}",)), token=token())
         with self.database.write() as session:
-            (lease,) = queue.claim(session, request, now=self.database.now(session), ttl_s=600)
+            ((lease,),) = queue.claim(session, [Claim(request)], now=self.database.now(session), ttl_s=600)
         assert lease.trial.study_id == study
         return {"trial_id": lease.trial.id, "attempt": lease.attempt, "token": request.token}
 

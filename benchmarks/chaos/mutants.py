@@ -106,7 +106,7 @@ def unguarded_reaper() -> None:
                 session.execute(update(Trial).where(Trial.id == trial).values(back))
                 active = (Attempt.trial_id == trial) & (Attempt.outcome == "active")
                 session.execute(update(Attempt).where(active).values(ended_at=now, outcome="lost"))
-            queue.pulse(session, now=now)
+            sweep.pulse(session, now=now)
 
     _replace(Planner, "_sweep", sweep)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Annotated, NamedTuple, TypeAlias, TypeVar
+from typing import Annotated, NamedTuple, TypeAlias
 
 from fastapi import Depends, Path, Query, Request
 from sqlalchemy.orm import Session
@@ -16,13 +16,12 @@ from service.access.roles import OWNER, Principal
 from service.access.scope import criteria
 from service.artifact_store import ArtifactStore
 from service.bell import Bell
-from service.database import Database, Job
+from service.clerk import Clerk
+from service.database import Database
+from service.jobs import Job, Result
 from service.planner import Planner
-from service.roster import Acquaintance
 from service.settings import Settings
 from service.writer import Writer
-
-Result = TypeVar("Result")
 
 
 class Look(NamedTuple):
@@ -50,9 +49,7 @@ class Context:
     """Rung when there may be a trial to claim."""
     news: Bell
     """Rung when a study was paused, goes on, or has ended."""
-    known: Acquaintance
-    unserved: set[str] = field(default_factory=set)
-    """The tokens of the claims under way that have been given nothing yet."""
+    clerk: Clerk
     looks: dict[int, Look] = field(default_factory=dict)
     """The last look at each study that readers wait for."""
     who: Principal = OWNER

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 
 from fastapi import APIRouter
-from sqlalchemy.orm import Session
 
 from contract.leases import (
     Acknowledged,
@@ -23,11 +21,11 @@ from contract.leases import (
     ReportReply,
 )
 from contract.trials import TrialStatus
-from service import planner, queue
+from service import queue
 from service.access.gate import WORK, GatedRoute
 from service.api.context import Context, Ctx
-from service.database import Job
-from service.writer import GROUP
+from service.jobs import Job, Joint
+from service.queue import Claim
 
 LOOK_S = 1.0
 """How often a claim that waits sees whether its worker is still there."""
@@ -56,28 +54,16 @@ async def claim(body: ClaimRequest, ctx: Ctx) -> ClaimReply:
 
 
 async def _claimed(body: ClaimRequest, ctx: Context) -> list[Lease]:
-    ttl_s, access, asked_at = ctx.settings.lease_ttl_s, ctx.who.token_id, time.monotonic()
-    known = ctx.known.knows(body.worker, access, asked_at=asked_at)
-
-    def _claim(session: Session, now: datetime) -> list[Lease]:
-        leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=access, known=known)
-        # Who has work can wait for what is proposed with care.
-        if not leases and body.beside is None:
-            wanted = min(max(1, len(ctx.unserved)), GROUP)
-            if planner.fill_dry(session, body.worker.tasks, wanted, now=now):
-                leases = queue.claim(session, body, now=now, ttl_s=ttl_s, access=access, known=True)
-        if leases:
-            ctx.unserved.discard(body.token)
-        return leases
-
+    clerk, access, asked_at = ctx.clerk, ctx.who.token_id, time.monotonic()
+    known = clerk.known.knows(body.worker, access, asked_at=asked_at)
     if body.beside is None:
-        ctx.unserved.add(body.token)
+        clerk.unserved.add(body.token)
     try:
-        leases = await ctx.write(_claim)
+        leases = await ctx.write(Joint(clerk.claims, Claim(body, access, known)))
     finally:
-        ctx.unserved.discard(body.token)
+        clerk.unserved.discard(body.token)
     if not known:
-        ctx.known.remember(body.worker, access, asked_at=asked_at)
+        clerk.known.remember(body.worker, access, asked_at=asked_at)
     if leases:
         ctx.planner.wake(leases[0].trial.id)
     return leases
@@ -86,23 +72,19 @@ async def _claimed(body: ClaimRequest, ctx: Context) -> list[Lease]:
 @router.post("/heartbeat")
 async def heartbeat(body: HeartbeatRequest, ctx: Ctx) -> HeartbeatReply:
     """Renew leases, and learn which are lost and which trials are to stop."""
-    ttl_s = ctx.settings.lease_ttl_s
-    states = await ctx.write(lambda session, now: queue.heartbeat(session, body, now=now, ttl_s=ttl_s))
-    return HeartbeatReply(leases=states)
+    return HeartbeatReply(leases=await ctx.write(Joint(ctx.clerk.heartbeats, body)))
 
 
 @router.post("/report")
 async def report(body: ReportBatch, ctx: Ctx) -> ReportReply:
     """Store points, each once; all of the batch or, when a lease in it is stale (409 `lease-lost`), none."""
-    ttl_s = ctx.settings.lease_ttl_s
-    states = await ctx.write(lambda session, now: queue.report(session, body.reports, now=now, ttl_s=ttl_s))
-    return ReportReply(leases=states)
+    return ReportReply(leases=await ctx.write(Joint(ctx.clerk.reports, body.reports)))
 
 
 @router.post("/complete")
 async def complete(body: Completion, ctx: Ctx) -> Acknowledged:
     """End a trial with its result. Sent again with the same lease, it answers the same."""
-    return await _ended(ctx, body.lease, lambda session, now: queue.complete(session, body, now=now))
+    return await _ended(ctx, body.lease, Joint(ctx.clerk.completions, body))
 
 
 @router.post("/fail")

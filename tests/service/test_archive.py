@@ -26,7 +26,7 @@ def report(desk: Desk, lease: Lease) -> None:
     ]
     body = TrialReport(lease=desk.ref(lease), total_steps=POINTS, steps_per_epoch=10, points=points)
     with desk.database.write() as session:
-        queue.report(session, [body], now=desk.now, ttl_s=TTL_S)
+        queue.report(session, [[body]], now=desk.now, ttl_s=TTL_S)
 
 
 def ended(desk: Desk) -> int:

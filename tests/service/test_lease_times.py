@@ -7,7 +7,7 @@ from desk import TTL_S, Desk
 
 from contract import leases
 from contract.base import Message
-from service import queue
+from service import queue, sweep
 from service.bell import Bell
 from service.planner import Planner
 from service.settings import Settings
@@ -16,7 +16,7 @@ from service.settings import Settings
 def beat(desk: Desk, ref: leases.LeaseRef) -> list[bool]:
     with desk.database.write() as session:
         request = leases.HeartbeatRequest(worker_id="worker-a-00000000", leases=[ref])
-        return [state.held for state in queue.heartbeat(session, request, now=desk.now, ttl_s=TTL_S)]
+        return [state.held for state in queue.heartbeat(session, [request], now=desk.now, ttl_s=TTL_S)[0]]
 
 
 @pytest.mark.parametrize("outage_s", [0, 20, 60, 300])
@@ -25,10 +25,10 @@ def test_an_outage_of_the_service_costs_no_lease(desk: Desk, outage_s: float) ->
     ref = desk.ref(desk.claim()[0])
     desk.later(TTL_S / 3 - 1)  # the last pulse and the last heartbeat may be a third of the lifetime apart
     with desk.database.write() as session:
-        queue.pulse(session, now=desk.now)
+        sweep.pulse(session, now=desk.now)
     desk.later(outage_s)
     with desk.database.write() as session:
-        queue.extend_over_outage(session, now=desk.now)
+        sweep.extend_over_outage(session, now=desk.now)
     desk.later(TTL_S * 2 / 3)
     assert desk.sweep() == 0
     assert beat(desk, ref) == [True]

@@ -17,14 +17,14 @@ from service.errors import InvalidRequest, LeaseLost
 def beat(desk: Desk, *refs: LeaseRef) -> list[bool]:
     with desk.database.write() as session:
         request = HeartbeatRequest(worker_id="worker-a-00000000", leases=list(refs))
-        return [state.held for state in queue.heartbeat(session, request, now=desk.now, ttl_s=TTL_S)]
+        return [state.held for state in queue.heartbeat(session, [request], now=desk.now, ttl_s=TTL_S)[0]]
 
 
 def send(desk: Desk, ref: LeaseRef, *steps: int, loss: float = 1.0) -> None:
     points = [Point(step=step, values={"train_loss": loss}) for step in steps]
     body = TrialReport(lease=ref, total_steps=20, steps_per_epoch=10, points=points)
     with desk.database.write() as session:
-        queue.report(session, [body], now=desk.now, ttl_s=TTL_S)
+        queue.report(session, [[body]], now=desk.now, ttl_s=TTL_S)
 
 
 def stored_points(desk: Desk) -> int:
@@ -217,7 +217,7 @@ def test_a_batch_with_one_stale_lease_stores_nothing(desk: Desk) -> None:
         for ref in (good, bad)
     ]
     with pytest.raises(LeaseLost, match=f"trial {bad.trial_id} "), desk.database.write() as session:
-        queue.report(session, bodies, now=desk.now, ttl_s=TTL_S)
+        queue.report(session, [bodies], now=desk.now, ttl_s=TTL_S)
     assert stored_points(desk) == 0
 
 
@@ -256,7 +256,7 @@ def test_stopping_a_study_cancels_what_is_queued_and_tells_the_running_trial_to_
     with desk.database.write() as session:
         studies.stop(session, study_id, now=desk.now, reason="stopped by request")
         request = HeartbeatRequest(worker_id="worker-a-00000000", leases=[ref])
-        states = queue.heartbeat(session, request, now=desk.now, ttl_s=TTL_S)
+        states = queue.heartbeat(session, [request], now=desk.now, ttl_s=TTL_S)[0]
     assert [state.directive for state in states] == ["stop"]
     assert desk.statuses() == ["leased", "cancelled"]
 

@@ -117,7 +117,7 @@ class Queue(RuleBasedStateMachine):
         model = self.trials[ref.trial_id]
         request = HeartbeatRequest(worker_id="worker-a-00000000", leases=[ref])
         with self.desk.database.write() as session:
-            state = queue.heartbeat(session, request, now=self.desk.now, ttl_s=TTL_S)[0]
+            state = queue.heartbeat(session, [request], now=self.desk.now, ttl_s=TTL_S)[0][0]
         held = model.held_by(ref)
         assert (state.held, state.directive) == (held, "continue" if held and not self.stopped else "stop")
         model.expires = self.clock + TTL_S if held else model.expires
@@ -129,7 +129,7 @@ class Queue(RuleBasedStateMachine):
         model = self.trials[ref.trial_id]
 
         def send(session: Any, request: TrialReport, *, now: Any) -> str:
-            queue.report(session, [request], now=now, ttl_s=TTL_S)
+            queue.report(session, [[request]], now=now, ttl_s=TTL_S)
             return "stored"
 
         assert self.asked(send, body) == ("stored" if model.held_by(ref) else LOST)

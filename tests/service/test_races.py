@@ -13,7 +13,7 @@ from desk import T0, TTL_S, Desk, definition, token
 from sqlalchemy import event, func, select
 
 from contract.leases import LeaseRef, Point, TrialReport
-from service import idempotency, models, queue, studies
+from service import idempotency, models, queue, studies, sweep
 from service.errors import InFlight, LeaseLost
 
 TRIALS = 50
@@ -59,7 +59,7 @@ def interleaved(desk: Desk, draw: random.Random, pool: ThreadPoolExecutor) -> li
     with desk.database.write() as session:
         connection = session.connection()
         event.listen(connection, "after_cursor_execute", strike)
-        queue.sweep(session, now=desk.now)
+        sweep.sweep(session, now=desk.now)
         event.remove(connection, "after_cursor_execute", strike)
     answers += [(ref, future.result()) for ref, future in started]
     return answers + [(ref, completed(desk, ref)) for ref in refs]
@@ -130,7 +130,7 @@ def storm(desk: Desk, key: str, pool: ThreadPoolExecutor) -> list[set[object]]:
 
     def report() -> object:
         with desk.database.write() as session:
-            return queue.report(session, reports, now=desk.now, ttl_s=TTL_S)[0].held
+            return queue.report(session, [reports], now=desk.now, ttl_s=TTL_S)[0][0].held
 
     return [created, claimed, copies(report), copies(lambda: desk.complete(ref))]
 

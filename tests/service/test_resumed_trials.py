@@ -24,7 +24,7 @@ def report(desk: Desk, lease: Lease, *steps: int, resumed_from: int | None = Non
         lease=desk.ref(lease), total_steps=20, steps_per_epoch=10, points=points, resumed_from=resumed_from
     )
     with desk.database.write() as session:
-        queue.report(session, [body], now=desk.now, ttl_s=TTL_S)
+        queue.report(session, [[body]], now=desk.now, ttl_s=TTL_S)
 
 
 def checkpoint(desk: Desk, folder: Folder, lease: Lease, step: int) -> None:

@@ -13,7 +13,8 @@ from contract.leases import ClaimRequest
 from service import queue
 from service.errors import Conflict
 from service.models import Worker
-from service.roster import Acquaintance, see_worker
+from service.queue import Claim
+from service.roster import Acquaintance, see_workers
 
 V1 = "/api/v1"
 
@@ -63,13 +64,13 @@ def test_a_known_worker_is_not_stored_again(desk: Desk) -> None:
     desk.claim()
     request = ClaimRequest(worker=worker(), token=token())
     with desk.database.write() as session:
-        assert queue.claim(session, request, now=T0 + timedelta(seconds=5), ttl_s=60, known=True)
+        assert queue.claim(session, [Claim(request, known=True)], now=T0 + timedelta(seconds=5), ttl_s=60)[0]
     with desk.database.read() as session:
         assert session.get_one(Worker, worker().id).last_seen_at == T0
 
 
 def test_a_worker_of_another_access_token_is_not_overwritten(desk: Desk) -> None:
     with desk.database.write() as session:
-        see_worker(session, worker(), now=T0, access=None)
+        see_workers(session, [(worker(), None)], now=T0)
     with pytest.raises(Conflict, match="came with another access token"), desk.database.write() as session:
-        see_worker(session, worker(), now=T0, access=7)
+        see_workers(session, [(worker(), 7)], now=T0)

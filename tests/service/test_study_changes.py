@@ -28,7 +28,7 @@ def create(http: TestClient, key: str, **changes: Any) -> httpx2.Response:
 def directives(desk: Desk, *refs: LeaseRef) -> list[str]:
     request = HeartbeatRequest(worker_id="worker-a-00000000", leases=list(refs))
     with desk.database.write() as session:
-        return [state.directive for state in queue.heartbeat(session, request, now=desk.now, ttl_s=TTL_S)]
+        return [state.directive for state in queue.heartbeat(session, [request], now=desk.now, ttl_s=TTL_S)[0]]
 
 
 def pause(desk: Desk, study_id: int) -> None:

@@ -23,6 +23,7 @@ from service.app import create_app
 from service.database import Database
 from service.mapping import Base
 from service.models import Study
+from service.queue import Claim
 from service.settings import Settings
 
 V1 = "/api/v1"
@@ -136,7 +137,7 @@ def test_postgresql_keeps_projects_apart_too(database: Database) -> None:
             studies.create(session, definition(), project=project, now=NOW)
     request = ClaimRequest(worker=worker(), token=token(), max_trials=2)
     with database.within(criteria(frozenset({"ours"}))).write() as session:
-        leased = queue.claim(session, request, now=NOW, ttl_s=60)
+        (leased,) = queue.claim(session, [Claim(request)], now=NOW, ttl_s=60)
         assert (
             {lease.trial.study_id for lease in leased} == {study.id for study in session.scalars(select(Study))} == {2}
         )

@@ -1,0 +1,74 @@
+"""What is kept of each attempt at a trial: who began it and from where, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, insert, literal, null, select, update
+from sqlalchemy.orm import Session
+
+from contract.artifacts import CHECKPOINT
+from contract.leases import LeaseRef
+from contract.trials import AttemptOutcome
+from service.models import Artifact, Attempt, table
+from service.prepared import Prepared
+
+_ATTEMPT = ("trial_id", "number", "worker_id", "token_hash", "started_at", "resumed_attempt", "resumed_from")
+_BEGIN = Prepared(
+    insert(table(Attempt)).values(
+        outcome=literal("active", literal_execute=True),
+        **{name: bindparam(name, type_=getattr(Attempt, name).type) for name in _ATTEMPT},
+    )
+)
+_END = Prepared(
+    update(Attempt)
+    .where(Attempt.trial_id == bindparam("p_trial"), Attempt.outcome == literal("active", literal_execute=True))
+    .values(
+        ended_at=bindparam("p_now", type_=Attempt.ended_at.type),
+        outcome=bindparam("p_outcome"),
+        reason=bindparam("p_reason"),
+    )
+)
+_ANEW = Prepared(
+    update(Attempt)
+    .where(
+        Attempt.trial_id == bindparam("p_trial"),
+        Attempt.number == bindparam("p_attempt"),
+        Attempt.resumed_from.is_not(None),
+    )
+    .values(resumed_attempt=null(), resumed_from=null())
+)
+
+
+def begin(session: Session, begun: Sequence[tuple[Any, dict[str, str]]], *, now: datetime) -> None:
+    """These trials, as leased, are begun; each with the worker and the hashed token of its lease."""
+    resumed = _resumed(session, [row.id for row, _ in begun if row.attempt > 1])
+    attempts = [
+        {"trial_id": row.id, "number": row.attempt, "started_at": now, **owner}
+        | dict(zip(("resumed_attempt", "resumed_from"), resumed.get(row.id, (None, None)), strict=True))
+        for row, owner in begun
+    ]
+    _BEGIN.run(session, *attempts)
+
+
+def end(session: Session, trials: Sequence[tuple[int, str | None]], outcome: AttemptOutcome, *, now: datetime) -> None:
+    """The attempts under way at these trials end so, each for its reason."""
+    ended = {"p_now": now, "p_outcome": outcome}
+    _END.run(session, *({"p_trial": trial_id, "p_reason": reason} | ended for trial_id, reason in trials))
+
+
+def begin_anew(session: Session, leases: Sequence[LeaseRef]) -> None:
+    """These attempts did not resume from the checkpoint they were offered: nothing earlier is part of their curve."""
+    later = [{"p_trial": lease.trial_id, "p_attempt": lease.attempt} for lease in leases if lease.attempt > 1]
+    _ANEW.run(session, *later)
+
+
+def _resumed(session: Session, trial_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Whose checkpoint each trial goes on from, and at which step."""
+    if not trial_ids:
+        return {}
+    statement = select(Artifact.trial_id, Artifact.attempt, Artifact.step)
+    rows = session.execute(statement.where(Artifact.trial_id.in_(trial_ids), Artifact.name == CHECKPOINT))
+    return {trial_id: (attempt, step) for trial_id, attempt, step in rows}
