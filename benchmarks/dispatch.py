@@ -26,7 +26,7 @@ from service.search.strategy import Observation, Proposal
 CONNECTIONS = (1, 4, 16, 64)
 ARRAY = 64
 TOGETHER = 16
-"""Trials that a worker of lanes claims at once, and reports on in one request; each is completed by itself."""
+"""Trials that a worker of lanes claims at once, reports on in one request, and completes in one."""
 ROWS = 100
 WARMING_S = 3.0
 """A fresh service compiles its statements and reads the trials of its studies; that is not what is measured."""

@@ -15,7 +15,8 @@ from contract.leases import (
     Acknowledged,
     ClaimReply,
     ClaimRequest,
-    Completion,
+    CompletionBatch,
+    CompletionReply,
     Failure,
     HeartbeatReply,
     HeartbeatRequest,
@@ -52,9 +53,9 @@ class LeaseClient:
         """Store points. With one stale lease in it the whole batch is refused."""
         return self._http.post(f"{API}/leases/report", ReportReply, batch)
 
-    def complete(self, completion: Completion) -> Acknowledged:
-        """End a trial with its result."""
-        return self._http.post(f"{API}/leases/complete", Acknowledged, completion)
+    def complete(self, batch: CompletionBatch) -> CompletionReply:
+        """End trials with their results. With one stale lease in it the whole batch is refused."""
+        return self._http.post(f"{API}/leases/complete", CompletionReply, batch)
 
     def fail(self, failure: Failure) -> Acknowledged:
         """The trial could not be trained."""

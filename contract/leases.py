@@ -22,6 +22,7 @@ Directive: TypeAlias = Literal["continue", "stop", "pause"]
 times it releases the trial; before a pause it stores a checkpoint, from which the trial goes on later."""
 
 MAX_POINTS_PER_REPORT = 1_000
+MAX_COMPLETIONS = 256
 
 
 class WorkerInfo(Message):
@@ -149,6 +150,12 @@ class Completion(Message):
     reason: Annotated[Text, Field(max_length=2_000)] | None = None
 
 
+class CompletionBatch(Message):
+    """Trials that have ended, stored together or not at all: those trained together end together."""
+
+    completions: Annotated[list[Completion], Field(min_length=1, max_length=MAX_COMPLETIONS)]
+
+
 class Failure(Message):
     """The trial could not be trained: the user's code or configuration raised."""
 
@@ -170,3 +177,9 @@ class Acknowledged(View):
 
     trial_id: int
     status: str
+
+
+class CompletionReply(View):
+    """What became of each trial, in the order of the batch."""
+
+    trials: list[Acknowledged]

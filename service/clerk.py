@@ -61,6 +61,8 @@ class Clerk:
         """What each batch of reports is answered."""
         return queue.report(session, batches, now=now, ttl_s=self._ttl_s)
 
-    def completions(self, session: Session, now: datetime, requests: Sequence[Completion]) -> list[TrialStatus]:
-        """What becomes of each trial."""
-        return queue.complete(session, requests, now=now)
+    def completions(
+        self, session: Session, now: datetime, batches: Sequence[Sequence[Completion]]
+    ) -> list[list[TrialStatus]]:
+        """What becomes of the trials of each batch."""
+        return queue.complete(session, batches, now=now)

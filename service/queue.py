@@ -159,24 +159,24 @@ def report(
     return _divided(_states(session, leases, held, ttl_s=ttl_s), batches)
 
 
-def complete(session: Session, requests: Sequence[Completion], *, now: datetime) -> list[TrialStatus]:
-    """End each trial with its result. A completed one whose objective is missing has failed, and says which it lacks.
+def complete(session: Session, batches: Sequence[Sequence[Completion]], *, now: datetime) -> list[list[TrialStatus]]:
+    """End trials with their results; all that is given, or nothing when a lease in it is stale.
 
-    Raises LeaseLost when a lease is stale: then what the others did is to be undone, too.
+    One that is complete and lacks its objective has failed, and says which metric it lacks.
     """
+    # In the order of their ids, so that two batches over the same trials wait for each other instead of deadlocking.
+    requests = sorted(chain(*batches), key=lambda request: request.lease.trial_id)
     studies = _studies_of(session, [request.lease for request in requests])
-    ends: dict[Move, dict[int, Change]] = {}
-    # In the order of their trials, so that two groups wait for each other instead of deadlocking.
-    for index in sorted(range(len(requests)), key=lambda index: requests[index].lease.trial_id):
-        request = requests[index]
+    ends: dict[Move, list[tuple[LeaseRef, Change]]] = {}
+    for request in requests:
         name, change = _result(request, parsed(studies[request.lease.trial_id].definition).objective.metric)
-        ends.setdefault(name, {})[index] = change
-    statuses: dict[int, TrialStatus] = {}
+        ends.setdefault(name, []).append((request.lease, change))
+    statuses: dict[LeaseRef, TrialStatus] = {}
     for name, changes in ends.items():
-        moved = move_each(session, name, HELD, list(changes.values()), now=now)
-        for index, found in zip(changes, moved, strict=True):
-            statuses[index] = _settled(session, requests[index].lease, name, found, (OUTCOMES[name],))
-    return [statuses[index] for index in range(len(requests))]
+        moved = move_each(session, name, HELD, [change for _, change in changes], now=now)
+        for (ref, _), found in zip(changes, moved, strict=True):
+            statuses[ref] = _settled(session, ref, name, found, (OUTCOMES[name],))
+    return [[statuses[request.lease] for request in batch] for batch in batches]
 
 
 def _result(request: Completion, metric: str) -> tuple[Move, Change]:

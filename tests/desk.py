@@ -81,7 +81,7 @@ class Desk:
         body: dict[str, Any] = {"outcome": outcome, "steps_done": 20, "device_seconds": 1.0, "engine": "solo"}
         request = Completion.model_validate(body | {"lease": ref.model_dump(), "metrics": metrics})
         with self.database.write() as session:
-            return queue.complete(session, [request], now=self.now)[0]
+            return queue.complete(session, [[request]], now=self.now)[0][0]
 
     def sweep(self) -> int:
         with self.database.write() as session:

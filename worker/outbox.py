@@ -17,8 +17,10 @@ from client.errors import LeaseLost, RequestRefused, ServiceUnavailable, Unexpec
 from client.leases import LeaseClient
 from contract.artifacts import CHECKPOINT
 from contract.leases import (
+    MAX_COMPLETIONS,
     MAX_POINTS_PER_REPORT,
     Completion,
+    CompletionBatch,
     Failure,
     LeaseRef,
     Point,
@@ -53,7 +55,7 @@ LINGER_S = 1.0
 """Points wait this long for company, so that a fast trial costs the service one batch, not a hundred."""
 
 SENDERS = 8
-"""Endings on their way at a time: trials trained together end together, and the service commits together what does."""
+"""Failures and releases on their way at a time: a worker that has to go gives back all that it holds."""
 
 CAPACITY = 100_000
 """Messages kept while the service is away. Beyond them the outbox is full and training has to wait for it."""
@@ -121,8 +123,10 @@ class Outbox:
                     self._deliver([item for item in batch if isinstance(item, TrialReport)])
                 case Checkpoint() as checkpoint:
                     self._deliver_checkpoint(checkpoint)
-                case Completion() | Failure() | Release():
-                    list(self._senders.map(self._deliver_ending, batch))
+                case Completion():
+                    self._complete([item for item in batch if isinstance(item, Completion)])
+                case Failure() | Release():
+                    list(self._senders.map(self._give_back, batch))
                 case call:
                     call()
             with self._changed:
@@ -130,7 +134,8 @@ class Outbox:
                 self._changed.notify_all()
 
     def _take(self) -> list[Message]:
-        """The reports at the head, as many as one batch may hold, or the endings there, or one other message.
+        """The reports at the head, as many as one batch may hold, or the results, or the others that end trials, or
+        one message of another kind.
 
         Empty when closing.
         """
@@ -140,7 +145,7 @@ class Outbox:
             if self._closing:
                 return []
             batch = [self._waiting.popleft()]
-            room = MAX_POINTS_PER_REPORT - _size(batch[0])
+            room = (MAX_COMPLETIONS if isinstance(batch[0], Completion) else MAX_POINTS_PER_REPORT) - _size(batch[0])
             while (
                 self._waiting and _alike(batch[0], self._waiting[0]) and (room := room - _size(self._waiting[0])) >= 0
             ):
@@ -194,24 +199,40 @@ class Outbox:
         if path is not None:
             self._files[lease] = path
 
-    def _deliver_ending(self, ending: Ending) -> None:
-        if not isinstance(ending, Release):
+    def _complete(self, completions: list[Completion]) -> None:
+        """As `_deliver`; a result that the service refuses for itself ends its trial as a failure."""
+        for one in completions:
+            self._kept(one.lease, None)
+        current = [one for one in completions if not self._holdings.is_lost(one.lease)]
+        if not current:
+            return
+        try:
+            self._insist(lambda: self._client.complete(CompletionBatch(completions=current)))
+        except RequestRefused as error:
+            if len(current) > 1:
+                for one in current:
+                    self._complete([one])
+                return
+            (ending,) = current
+            self._refused(ending.lease, error)
+            if not isinstance(error, LeaseLost):
+                text = f"the service refused its result: {error}"[:MAX_ERROR]
+                self._give_back(Failure(lease=ending.lease, error=text, device_seconds=ending.device_seconds))
+
+    def _give_back(self, ending: Failure | Release) -> None:
+        """A trial without a result."""
+        if isinstance(ending, Failure):
             self._kept(ending.lease, None)
         if self._holdings.is_lost(ending.lease):
             return
         try:
             match ending:
-                case Completion():
-                    self._insist(lambda: self._client.complete(ending))
                 case Failure():
                     self._insist(lambda: self._client.fail(ending))
                 case Release():
                     self._insist(lambda: self._client.release(ending))
         except RequestRefused as error:
             self._refused(ending.lease, error)
-            if isinstance(ending, Completion) and not isinstance(error, LeaseLost):
-                text = f"the service refused its result: {error}"[:MAX_ERROR]
-                self._deliver_ending(Failure(lease=ending.lease, error=text, device_seconds=ending.device_seconds))
 
     def _refused(self, lease: LeaseRef, error: RequestRefused) -> None:
         if isinstance(error, LeaseLost):
@@ -257,8 +278,9 @@ def _size(message: Message) -> int:
 
 
 def _alike(one: Message, other: Message) -> bool:
-    """Whether two messages may be on their way together: reports in one request, endings side by side."""
-    return any(isinstance(one, kind) and isinstance(other, kind) for kind in (TrialReport, Ending))
+    """Whether two messages may be on their way together: reports or results in one request, others side by side."""
+    kinds = (TrialReport, Completion, Failure | Release)
+    return any(isinstance(one, kind) and isinstance(other, kind) for kind in kinds)
 
 
 def _overtaken(message: Message, lease: LeaseRef) -> bool:

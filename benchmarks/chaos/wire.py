@@ -19,6 +19,7 @@ from contract.leases import (
     Acknowledged,
     ClaimRequest,
     Completion,
+    CompletionBatch,
     Failure,
     HeartbeatRequest,
     LeaseRef,
@@ -125,7 +126,7 @@ class Wire:
             return "release", lambda: self.client.release(release)
         body = {"lease": ref, "outcome": outcome, "metrics": {"val_loss": 0.5}, "steps_done": STEPS, "engine": "chaos"}
         done = Completion.model_validate({**body, "device_seconds": SECONDS})
-        return "complete", lambda: self.client.complete(done)
+        return "complete", lambda: self.client.complete(CompletionBatch(completions=[done])).trials[0]
 
     def _note(
         self,

@@ -113,7 +113,7 @@ class Hand:
     def cycles(self, waits: list[float], count: int = 1) -> Script:
         """Claim, report one point of each trial, complete each; the time of the claim of every trial goes to `waits`.
 
-        Trials of one claim are reported in one request, as a worker does it.
+        Trials of one claim are reported in one request and completed in one, as a worker does it.
         """
         while True:
             token, data = self.claim(count)
@@ -123,8 +123,8 @@ class Hand:
             waits += [1e3 * (time.perf_counter() - begun)] * len(leases)
             if refs:
                 (yield post("/leases/report", {"reports": [reported(ref, [1]) for ref in refs]})).json()
-            for ref in refs:
-                (yield post("/leases/complete", completion(ref))).json()
+            if refs:
+                (yield post("/leases/complete", {"completions": [completion(ref) for ref in refs]})).json()
 
 
 def reference(lease: Any, token: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from contract.leases import (
     Acknowledged,
     ClaimReply,
     ClaimRequest,
-    Completion,
+    CompletionBatch,
+    CompletionReply,
     Failure,
     HeartbeatReply,
     HeartbeatRequest,
@@ -82,9 +83,16 @@ async def report(body: ReportBatch, ctx: Ctx) -> ReportReply:
 
 
 @router.post("/complete")
-async def complete(body: Completion, ctx: Ctx) -> Acknowledged:
-    """End a trial with its result. Sent again with the same lease, it answers the same."""
-    return await _ended(ctx, body.lease, Joint(ctx.clerk.completions, body))
+async def complete(body: CompletionBatch, ctx: Ctx) -> CompletionReply:
+    """End trials with their results; all of the batch or, when a lease in it is stale (409 `lease-lost`), none.
+
+    Sent again with the same leases, it answers the same.
+    """
+    statuses = await ctx.write(Joint(ctx.clerk.completions, body.completions))
+    trials = [one.lease.trial_id for one in body.completions]
+    ctx.planner.wake(*trials)
+    ended = zip(trials, statuses, strict=True)
+    return CompletionReply(trials=[Acknowledged(trial_id=trial_id, status=status) for trial_id, status in ended])
 
 
 @router.post("/fail")

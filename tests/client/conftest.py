@@ -15,6 +15,7 @@ from client.studies import StudyClient
 from contract.leases import (
     ClaimRequest,
     Completion,
+    CompletionBatch,
     Failure,
     Lease,
     LeaseRef,
@@ -83,7 +84,7 @@ def _finish(leases: LeaseClient, lease: Lease, token: str) -> None:
     done = Completion(
         lease=ref, outcome="complete", metrics=metrics, steps_done=STEPS, device_seconds=0.5, engine="oracle"
     )
-    leases.complete(done)
+    leases.complete(CompletionBatch(completions=[done]))
 
 
 def loss(rate: float) -> float:

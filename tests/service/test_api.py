@@ -24,8 +24,9 @@ def finish(http: TestClient, lease: dict[str, Any], loss: float) -> None:
     report = {"lease": lease, "total_steps": 20, "steps_per_epoch": 10, "points": [step]}
     assert http.post("/api/v1/leases/report", json={"reports": [report]}).status_code == 200
     end = {"lease": lease, "outcome": "complete", "metrics": {"val_loss": loss}, "steps_done": 20}
-    done = http.post("/api/v1/leases/complete", json=end | {"device_seconds": 0.5, "engine": "solo"})
-    assert done.json()["status"] == "complete"
+    end |= {"device_seconds": 0.5, "engine": "solo"}
+    done = http.post("/api/v1/leases/complete", json={"completions": [end]})
+    assert done.json() == {"trials": [{"trial_id": lease["trial_id"], "status": "complete"}]}
 
 
 def test_a_study_goes_from_request_to_winner(http: TestClient) -> None:

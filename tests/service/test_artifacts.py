@@ -172,7 +172,7 @@ def test_the_checkpoint_of_a_trial_that_has_ended_is_collected_and_its_model_sta
         "device_seconds": 1,
         "engine": "solo",
     }
-    http.post("/api/v1/leases/complete", json={"lease": lease} | done)
+    http.post("/api/v1/leases/complete", json={"completions": [{"lease": lease} | done]})
     artifacts.collect_checkpoints(context(http).database, context(http).store)
     assert [path.read_bytes() for path in files(http)] == [b"model"]
 

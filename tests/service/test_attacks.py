@@ -160,7 +160,7 @@ def test_a_lease_that_was_given_back_cannot_be_played_again(http: TestClient) ->
     end = {"outcome": "complete", "metrics": {"val_loss": 0.0}, "steps_done": 1, "device_seconds": 0.0, "engine": "x"}
     report = {"total_steps": 1, "steps_per_epoch": 1, "points": []}
     replays = [old, old | {"attempt": new["attempt"]}, new | {"token": secrets.token_urlsafe(32)}]
-    answers = [http.post(f"{V1}/leases/complete", json=end | {"lease": ref}) for ref in replays]
+    answers = [http.post(f"{V1}/leases/complete", json={"completions": [end | {"lease": ref}]}) for ref in replays]
     answers += [http.post(f"{V1}/leases/report", json={"reports": [report | {"lease": ref}]}) for ref in replays]
     assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(409, "lease-lost")}
 

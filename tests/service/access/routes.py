@@ -68,7 +68,7 @@ def report(town: Town, project: str) -> dict[str, Any]:
 
 def complete(town: Town, project: str) -> dict[str, Any]:
     end = {"outcome": "complete", "metrics": {"val_loss": 0.5}, "steps_done": 20, "device_seconds": 1.0}
-    return {"json": end | {"engine": "solo", "lease": town.lease(project)}}
+    return {"json": {"completions": [end | {"engine": "solo", "lease": town.lease(project)}]}}
 
 
 def fail(town: Town, project: str) -> dict[str, Any]:
