@@ -6,22 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, insert, literal, null, select, update
+from sqlalchemy import bindparam, literal, null, select, update
 from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT
 from contract.leases import LeaseRef
 from contract.trials import AttemptOutcome
+from service.inserting import Inserting
 from service.models import Artifact, Attempt, table
 from service.prepared import Prepared
 
 _ATTEMPT = ("trial_id", "number", "worker_id", "token_hash", "started_at", "resumed_attempt", "resumed_from")
-_BEGIN = Prepared(
-    insert(table(Attempt)).values(
-        outcome=literal("active", literal_execute=True),
-        **{name: bindparam(name, type_=getattr(Attempt, name).type) for name in _ATTEMPT},
-    )
-)
+_BEGIN = Inserting(table(Attempt), _ATTEMPT, outcome="active")
 _END = Prepared(
     update(Attempt)
     .where(Attempt.trial_id == bindparam("p_trial"), Attempt.outcome == literal("active", literal_execute=True))
@@ -50,7 +46,7 @@ def begin(session: Session, begun: Sequence[tuple[Any, dict[str, str]]], *, now:
         | dict(zip(("resumed_attempt", "resumed_from"), resumed.get(row.id, (None, None)), strict=True))
         for row, owner in begun
     ]
-    _BEGIN.run(session, *attempts)
+    _BEGIN.run(session, attempts)
 
 
 def end(session: Session, trials: Sequence[tuple[int, str | None]], outcome: AttemptOutcome, *, now: datetime) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from schedules import to_dict
 from service.definitions import DEFINITION, RUNS, parsed
+from service.inserting import Inserting
 from service.models import Study, Trial, table
 from service.prepared import Prepared
 from service.search.strategy import Proposal
@@ -23,9 +24,7 @@ _GIVEN = [
     *("study_id", "status", "task_key", "fusion_key", "created_at", "number", "origin", "family", "params", "config"),
     *("schedule", "seed", "report_every", "metrics", "attempt", "lost", "failures", "steps_done", "device_seconds"),
 ]
-_QUEUE = Prepared(
-    insert(table(Trial)).values({name: bindparam(name, type_=getattr(Trial, name).type) for name in _GIVEN})
-)
+_QUEUE = Inserting(table(Trial), _GIVEN)
 
 
 def enqueue(session: Session, study_id: int, proposals: Sequence[Proposal], *, now: datetime) -> int:
@@ -51,7 +50,7 @@ def enqueue(session: Session, study_id: int, proposals: Sequence[Proposal], *, n
         "fusion_key": f"{study_id}:{definition.task.batch_size}:{horizon}",
         "created_at": now,
     }
-    _QUEUE.run(session, *(shared | _row(proposal) for proposal in fresh))
+    _QUEUE.run(session, [shared | _row(proposal) for proposal in fresh])
     _NUMBERED.run(session, {"p_study": study_id, "p_next": found.next_number + len(fresh)})
     return len(fresh)
 

@@ -28,10 +28,10 @@ from contract.leases import (
 )
 from contract.trials import AttemptOutcome, TrialStatus
 from service import attempts
-from service.database import DIALECTS, dialect
 from service.definitions import DEFINITION, RUNS, parsed
 from service.errors import LeaseLost
 from service.handout import claimed_before, leases_of, next_in_line, share
+from service.inserting import Inserting
 from service.lifecycle import TRANSITIONS, Move
 from service.models import Attempt, Point, Study, Trial, table
 from service.moves import (
@@ -55,11 +55,7 @@ from service.roster import hear_from, see_workers
 
 Item = TypeVar("Item")
 
-POINTS = table(Point)
-_POINT = {column.name: bindparam(column.name, type_=column.type) for column in POINTS.c}
-_POINTS_ONCE = {
-    name: Prepared(insert(POINTS).values(_POINT).on_conflict_do_nothing()) for name, insert in DIALECTS.items()
-}
+_POINTS = Inserting(table(Point), table(Point).c.keys(), once=True)
 _RUNNING = Prepared(select(Trial.id, Study.paused_at).join(Study).where(among(Trial.id, "p_trials"), RUNS))
 _STUDIES_OF = Prepared(
     select(Trial.id, Study.status, DEFINITION, Trial.failures).join(Study).where(among(Trial.id, "p_trials"))
@@ -154,7 +150,7 @@ def report(
         for item in reports
         for point in item.points
     ]
-    _POINTS_ONCE[dialect(session)].run(session, *rows)
+    _POINTS.run(session, rows)
     attempts.begin_anew(session, [item.lease for item in reports if item.resumed_from is None])
     return _divided(_states(session, leases, held, ttl_s=ttl_s), batches)
 
