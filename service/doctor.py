@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from service import sqlite_file
 from service.database import Database
 from service.errors import Overloaded
+from service.line import has
 from service.migrate import head, revision
 from service.models import Pulse, Study, Trial, Worker
 from service.settings import Settings
@@ -85,7 +86,7 @@ def _pulse(session: Session, now: datetime, live: timedelta) -> Iterator[Finding
 
 
 def _leases(session: Session, now: datetime, live: timedelta) -> Iterator[Finding]:
-    overdue = select(func.count()).where(Trial.status == "leased", Trial.lease_expires_at < now - live)
+    overdue = select(func.count()).where(has("leased"), Trial.lease_expires_at < now - live)
     count = session.scalar(overdue) or 0
     mend = "no service sweeps them: look at its log for `planning failed`"
     yield Finding(
@@ -101,7 +102,7 @@ def _workers(session: Session, now: datetime, live: timedelta) -> Iterator[Findi
     mend = f"upgrade the workers to {VERSION}" if other else "start one: `switchback worker`"
     yield Finding("warning" if other or not rows else "ok", "workers", f"alive: {shown}", mend)
     offered = {task for _, tasks in rows for task in tasks}
-    queued = select(Trial.task_key, func.count()).join(Study).where(Trial.status == "queued", Study.paused_at.is_(None))
+    queued = select(Trial.task_key, func.count()).join(Study).where(has("queued"), Study.paused_at.is_(None))
     for task, count in session.execute(queued.group_by(Trial.task_key)):
         if task not in offered:
             mend = f"start a worker for it; `switchback worker --list-tasks` shows whether one can train {task}"

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from contract.trials import TrialStatus
 from service import ticks
 from service.errors import NotFound
+from service.line import has
 from service.models import Study, Trial, Worker
 from service.prepared import Prepared
 
@@ -21,7 +22,7 @@ TASKS_SHOWN = 8
 
 
 def _any(status: TrialStatus) -> ColumnElement[bool]:
-    return select(Trial.id).where(Trial.study_id == Study.id, Trial.status == status).exists()
+    return select(Trial.id).where(Trial.study_id == Study.id, has(status)).exists()
 
 
 _NEWEST = select(func.max(Trial.changed)).where(Trial.study_id == Study.id).scalar_subquery()

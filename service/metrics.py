@@ -18,6 +18,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from service.lifecycle import STATUSES
+from service.line import has
 from service.models import Pulse, Study, Trial, Worker
 
 
@@ -50,7 +51,7 @@ def _queue(session: Session, *, now: datetime, live: timedelta) -> list[Metric]:
     offered = {task for _, tasks in workers for task in tasks}
     queued = session.execute(_queued()).all()
     oldest = min((since for _, _, since in queued), default=None)
-    overdue = select(func.count()).where(Trial.status == "leased", Trial.lease_expires_at < now)
+    overdue = select(func.count()).where(has("leased"), Trial.lease_expires_at < now)
     beat = session.scalar(select(Pulse.beat_at))
     return [
         trials,
@@ -71,7 +72,7 @@ def _queue(session: Session, *, now: datetime, live: timedelta) -> list[Metric]:
 def _queued() -> Select[str, int, datetime]:
     """Per task: how many trials of running studies wait, and since when the oldest does."""
     running = select(Trial.task_key, func.count(), func.min(Trial.created_at)).join(Study)
-    return running.where(Trial.status == "queued", Study.paused_at.is_(None)).group_by(Trial.task_key)
+    return running.where(has("queued"), Study.paused_at.is_(None)).group_by(Trial.task_key)
 
 
 def _age(since: datetime | None, now: datetime) -> float:

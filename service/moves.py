@@ -28,7 +28,7 @@ from contract.trials import AttemptOutcome
 from service import attempts
 from service.definitions import DEFINITION
 from service.lifecycle import LIVE, TRANSITIONS, Move
-from service.line import UNUSED, WAITS, has, oldest
+from service.line import UNUSED, has, in_line, oldest, still
 from service.models import Artifact, Study, Trial
 from service.prepared import Prepared, among
 from service.ticks import tick
@@ -70,7 +70,7 @@ def hashed(token: str) -> str:
 
 HELD = and_(
     Trial.id == bindparam("p_trial"),
-    has("leased"),
+    still("leased"),
     Trial.attempt == bindparam("p_attempt"),
     Trial.token_hash == bindparam("p_token"),
 )
@@ -129,7 +129,7 @@ def _moving(name: Move, where: ColumnElement[bool], columns: tuple[str, ...]) ->
     values = {column: getattr(Trial, column) + new if column in _ADDED else new for column, new in given.items()}
     values |= dict.fromkeys(("worker_id", "token_hash", "lease_expires_at"), null())
     source, target, _ = TRANSITIONS[name]
-    statement = update(Trial).where(where, has(source)).values(status=literal(target, literal_execute=True), **values)
+    statement = update(Trial).where(where, still(source)).values(status=literal(target, literal_execute=True), **values)
     return Prepared(statement.returning(Trial.id, Trial.study_id, Trial.attempt))
 
 
@@ -189,10 +189,11 @@ SPEC = [*(getattr(Trial, name) for name in _SPEC), _OF_ITS_STUDY.label(DEFINITIO
 
 
 def _claiming(fusion_key: ColumnElement[str]) -> Prepared:
-    """Take the oldest of these; a common table expression, so that PostgreSQL evaluates once whom it has locked."""
-    waiting = select(Trial.id).where(WAITS, Trial.fusion_key == fusion_key).order_by(Trial.id)
+    """Take the oldest of these; common table expressions, so that PostgreSQL evaluates once whom it has locked."""
+    head = select(fusion_key.label("fusion_key")).cte("head")
+    waiting = in_line(Trial.fusion_key, select(head.c.fusion_key).scalar_subquery())
     picked = waiting.limit(bindparam("p_count")).with_for_update(skip_locked=True).cte("picked")
-    statement = update(Trial).where(Trial.id.in_(select(picked.c.id)), has(TRANSITIONS["claim"].source))
+    statement = update(Trial).where(Trial.id.in_(select(picked.c.id)), still(TRANSITIONS["claim"].source))
     return Prepared(
         statement.values(
             status=literal(TRANSITIONS["claim"].target, literal_execute=True),
@@ -258,6 +259,6 @@ def _renewed(
 
 def extend_all(session: Session, by: timedelta) -> None:
     """Move the expiry of every lease; row by row, because the databases do not agree on arithmetic with times."""
-    for trial in session.scalars(select(Trial).where(Trial.status == "leased").with_for_update()):
+    for trial in session.scalars(select(Trial).where(has("leased")).with_for_update()):
         assert trial.lease_expires_at is not None
         trial.lease_expires_at += by

@@ -54,6 +54,7 @@ _QUEUED = Prepared(
     select(func.count().label("count")).select_from(
         select(Trial.id)
         .where(Trial.study_id == bindparam("p_study"), has("queued"))
+        .order_by(Trial.study_id, Trial.status, Trial.device_seconds)  # by `ix_trials_tally`, not by looking for them
         .limit(bindparam("p_most"))
         .subquery()
     )
@@ -248,7 +249,10 @@ class Planner:
         """Tell the claims that wait of trials that another process of the service has queued."""
         if not self._database.is_sqlite and self._bell.waiting:
             with self._database.read() as session:
-                if session.scalar(select(Trial.id).where(WAITS).limit(1)) is not None:
+                if (
+                    session.scalar(select(Trial.id).where(WAITS).order_by(Trial.task_key, Trial.id).limit(1))
+                    is not None
+                ):
                     self._bell.ring()
 
     def _sweep(self) -> None:

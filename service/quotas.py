@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from service.errors import QuotaExceeded
+from service.line import has
 from service.models import Study, Trial
 from service.settings import Settings
 
@@ -18,6 +19,6 @@ def check(session: Session, project: str, settings: Settings) -> None:
         raise QuotaExceeded(
             f"project {project!r} may have {settings.live_studies} running studies, and has {studies}; stop one"
         )
-    queued = select(Trial.id).join(Study).where(*own, Trial.status == "queued").limit(settings.queued_trials)
+    queued = select(Trial.id).join(Study).where(*own, has("queued")).limit(settings.queued_trials)
     if (session.scalar(select(func.count()).select_from(queued.subquery())) or 0) >= settings.queued_trials:
         raise QuotaExceeded(f"project {project!r} may have {settings.queued_trials} trials waiting; wait or stop some")

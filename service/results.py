@@ -18,6 +18,7 @@ from schedules.svg import svg
 from service import points as points_of
 from service import rates, studies
 from service.errors import Conflict, NoResultYet, NotFound
+from service.line import has
 from service.models import Attempt, Trial, Worker
 from service.ranking import leaderboard
 from service.search.range_curve import analyse
@@ -96,7 +97,7 @@ def changes(
 def _rows(study_id: int, status: TrialStatus | None) -> Select[Trial, str]:
     statement = select(Trial, Worker.name).outerjoin(Worker, Worker.id == Trial.worker_id)
     statement = statement.where(Trial.study_id == study_id)
-    return statement if status is None else statement.where(Trial.status == status)
+    return statement if status is None else statement.where(has(status))
 
 
 def _row(trial: Trial, worker: str | None) -> TrialRow:
@@ -135,7 +136,7 @@ def curves(session: Session, study_id: int, *, trial_ids: Sequence[int] | None, 
     study = studies.get(session, study_id)
     if trial_ids is None:
         leaders = [entry.trial_ids[0] for entry in leaderboard(session, study, limit=CURVES_SHOWN)]
-        running = select(Trial.id).where(Trial.study_id == study_id, Trial.status == "leased").limit(CURVES_SHOWN)
+        running = select(Trial.id).where(Trial.study_id == study_id, has("leased")).limit(CURVES_SHOWN)
         trial_ids = leaders + list(session.scalars(running))
     # By their ids alone: asked for the study as well, SQLite looks through the whole study for them.
     rows = session.scalars(select(Trial).where(Trial.id.in_(trial_ids))).all()

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.database import DIALECTS, dialect
 from service.lifecycle import Move
+from service.line import has
 from service.models import Pulse, Study, Trial, table
 from service.moves import EXPIRED, extend_all, move
 
@@ -23,7 +24,7 @@ def sweep(session: Session, *, now: datetime) -> int:
     expired = session.execute(
         select(Trial.id, Trial.attempt, Trial.lost, Study.status, Study.definition)
         .join(Study)
-        .where(Trial.status == "leased", Trial.lease_expires_at < now)
+        .where(has("leased"), Trial.lease_expires_at < now)
         .order_by(Trial.lease_expires_at)
         .limit(1_000)
     ).all()

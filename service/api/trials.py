@@ -10,6 +10,7 @@ from contract.trials import Curves, TrialView
 from service import results
 from service.access.gate import READ, GatedRoute
 from service.api.context import Ctx, Id, Limit, Points
+from service.line import has
 from service.models import Trial, Worker
 
 router = APIRouter(tags=["trials"], route_class=GatedRoute, dependencies=[READ])
@@ -36,7 +37,7 @@ def list_workers(ctx: Ctx, limit: Limit = 200) -> Page[WorkerView]:
         now = ctx.database.now(session)
         workers = session.scalars(select(Worker).order_by(Worker.last_seen_at.desc(), Worker.id).limit(limit)).all()
         holding: dict[str, list[int]] = {worker.id: [] for worker in workers}
-        leased = select(Trial).where(Trial.status == "leased", Trial.worker_id.in_(holding)).order_by(Trial.id)
+        leased = select(Trial).where(has("leased"), Trial.worker_id.in_(holding)).order_by(Trial.id)
         for trial in session.scalars(leased):
             holding[trial.worker_id or ""].append(trial.id)
     items = [
