@@ -38,13 +38,14 @@ _ANEW = Prepared(
 )
 
 
-def begin(session: Session, begun: Sequence[tuple[Any, dict[str, str]]], *, now: datetime) -> None:
-    """These trials, as leased, are begun; each with the worker and the hashed token of its lease."""
-    resumed = _resumed(session, [row.id for row, _ in begun if row.attempt > 1])
+def begin(session: Session, leased: Sequence[Any], *, now: datetime) -> None:
+    """The attempts at these trials, rows of those just leased, begin."""
+    resumed = _resumed(session, [row.id for row in leased if row.attempt > 1])
     attempts = [
-        {"trial_id": row.id, "number": row.attempt, "started_at": now, **owner}
+        {"trial_id": row.id, "number": row.attempt, "started_at": now}
+        | {"worker_id": row.worker_id, "token_hash": row.token_hash}
         | dict(zip(("resumed_attempt", "resumed_from"), resumed.get(row.id, (None, None)), strict=True))
-        for row, owner in begun
+        for row in leased
     ]
     _BEGIN.run(session, attempts)
 

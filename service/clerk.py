@@ -44,7 +44,7 @@ class Clerk:
 
     def _filled(self, session: Session, claims: Sequence[Claim], now: datetime) -> bool:
         """Whether the queue is no longer dry for some of these claims."""
-        wanted = min(max(1, len(self.unserved)), GROUP)
+        wanted = min(max(len(claims), len(self.unserved)), GROUP)
         offered = {tuple(claim.request.worker.tasks) for claim in claims}
         filled = [planner.fill_dry(session, tasks, wanted, now=now) for tasks in offered]
         return any(filled)

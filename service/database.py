@@ -231,6 +231,7 @@ def _plainly(connection: Connection, jobs: Sequence[tuple[Job[Result], Criteria]
 def _alone(connection: Connection, job: Job[Result], criteria: Criteria, now: datetime) -> Result | Exception:
     try:
         with Session(connection, join_transaction_mode="create_savepoint", expire_on_commit=False) as session:
+            session.connection()  # sets the savepoint: what goes to the driver directly would not
             result = job(restrict(session, criteria), now)
             session.commit()
             return result

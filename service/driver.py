@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Dialect
+from sqlalchemy import Connection, CursorResult
 from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import DBAPIError
-
-MANY = 2
-"""So many parameters are worth a pipeline, which costs a message of its own."""
 
 
 def executed(connection: Connection, sql: str, *bound: Any) -> DBAPICursor | CursorResult[Any]:  # Any: the driver's
@@ -24,30 +19,13 @@ def executed(connection: Connection, sql: str, *bound: Any) -> DBAPICursor | Cur
     if heard.before_cursor_execute or heard.after_cursor_execute:
         return connection.exec_driver_sql(sql, list(bound) if many else bound[0] if bound else None)
     cursor = connection.connection.cursor()
-    with _translated(dialect, sql):
+    try:
         if many:
             cursor.executemany(sql, bound)
         else:
             cursor.execute(sql, *bound)
+    except dialect.loaded_dbapi.Error as error:
+        raise DBAPIError.instance(
+            sql, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
+        ) from error
     return cursor
-
-
-def rows_of_each(connection: Connection, sql: str, bound: Sequence[Any]) -> list[Sequence[Sequence[Any]]]:
-    """The rows that the statement gives for each of the parameters; on PostgreSQL all in one round trip."""
-    heard, dialect = connection.dispatch, connection.dialect
-    listened = heard.before_cursor_execute or heard.after_cursor_execute
-    if len(bound) < MANY or listened or dialect.driver != "psycopg":
-        return [executed(connection, sql, one).fetchall() for one in bound]
-    cursor: Any = connection.connection.cursor()  # psycopg's own: DB-API 2.0 has no rows of executemany
-    with _translated(dialect, sql):
-        cursor.executemany(sql, bound, returning=True)
-        return [found.fetchall() for found in cursor.results()]
-
-
-@contextmanager
-def _translated(dialect: Dialect, sql: str) -> Iterator[None]:
-    kind = dialect.loaded_dbapi.Error
-    try:
-        yield
-    except kind as error:
-        raise DBAPIError.instance(sql, None, error, kind, hide_parameters=True, dialect=dialect) from error

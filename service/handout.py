@@ -18,9 +18,9 @@ from contract.trials import TrialSpec
 from service import artifacts
 from service.definitions import parsed
 from service.errors import InvalidRequest
-from service.line import has, in_line, oldest
+from service.line import SPEC, has, in_line, oldest
 from service.models import Artifact, Attempt, Trial, Worker
-from service.moves import SPEC, hashed
+from service.moves import hashed
 from service.prepared import Prepared, among, each
 from service.roster import OFFERED, offering
 
@@ -37,7 +37,7 @@ _HELD = Prepared(
 
 
 _PASSED = select(each("p_passed", Trial.fusion_key.type))
-_OLDEST = Prepared(oldest(Trial.id, Trial.fusion_key, Trial.task_key, where=Trial.fusion_key.not_in(_PASSED)))
+_OLDEST = Prepared(oldest((Trial.id, Trial.fusion_key, Trial.task_key), Trial.fusion_key.not_in(_PASSED)))
 _WAITING = Prepared(
     select(func.count().label("count")).select_from(
         in_line(Trial.fusion_key, bindparam("p_fusion_key", type_=Trial.fusion_key.type))

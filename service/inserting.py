@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
-from pydantic_core import to_json
-from sqlalchemy import JSON, Table, Text, bindparam, cast, column, func, literal, select
+from sqlalchemy import Table, bindparam, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from service import given
 from service.database import DIALECTS, dialect
-from service.prepared import Given, Prepared
+from service.given import Given
+from service.prepared import Prepared
+
+Insert: TypeAlias = sqlite.Insert | postgresql.Insert
+
+
+def kept(statement: Insert) -> Insert:
+    """A row that is there already stays."""
+    return statement.on_conflict_do_nothing()
 
 
 class Inserting:
-    """INSERT of these columns of a table, and of fixed texts into others. `once`: a row that is there already stays.
+    """INSERT of these columns of a table, and of fixed texts into others; `conflict` says what of rows that are there.
 
-    On PostgreSQL many rows are one JSON: one statement with a parameter for each value takes the client ten times as
-    long, one statement for each row the server twice.
+    On PostgreSQL many rows are one statement, see `service.given`; with a `conflict` they must not be the same row.
     """
 
-    def __init__(self, target: Table, columns: Sequence[str], *, once: bool = False, **fixed: str) -> None:
+    def __init__(
+        self, target: Table, columns: Sequence[str], *, conflict: Callable[[Insert], Insert] | None = None, **fixed: str
+    ) -> None:
         texts = {name: literal(text, literal_execute=True) for name, text in fixed.items()}
-        own = [target.c[name] for name in columns]
-        single = texts | {one.name: bindparam(one.name, type_=one.type) for one in own}
-        self._single = {name: _prepared(insert(target).values(single), once) for name, insert in DIALECTS.items()}
-        given = cast(bindparam("p_rows", type_=Text), JSON)
-        found = func.json_to_recordset(given).table_valued(*(column(one.name, one.type) for one in own))
-        rows = found.render_derived(name="given", with_types=True)
-        names = [*columns, *texts]
-        values = select(*(rows.c[name] for name in columns), *texts.values())
-        self._many = _prepared(postgresql.insert(target).from_select(names, values), once)
+        own = {name: target.c[name].type for name in columns}
+        values: dict[str, Any] = texts | {name: bindparam(name, type_=type_) for name, type_ in own.items()}
+        many = given.rows("postgresql", own)
+        chosen = select(*(many.c[name] for name in columns), *texts.values())
+        settle = conflict or (lambda statement: statement)
+        self._single = {name: Prepared(settle(insert(target).values(values))) for name, insert in DIALECTS.items()}
+        self._many = Prepared(settle(postgresql.insert(target).from_select([*columns, *texts], chosen)))
 
-    def run(self, session: Session, rows: Sequence[Given]) -> None:
-        """Insert the rows, each with a value for every column."""
+    def run(self, session: Session, rows: Sequence[Given]) -> int:
+        """Insert the rows, each with a value for every column; how many were inserted, or changed by the conflict."""
         kind = dialect(session)
         if kind == "postgresql" and len(rows) > 1:
-            self._many.run(session, {"p_rows": to_json(rows, inf_nan_mode="strings").decode()})
-        else:
-            self._single[kind].run(session, *rows)
-
-
-def _prepared(statement: sqlite.Insert | postgresql.Insert | Any, once: bool) -> Prepared:
-    return Prepared(statement.on_conflict_do_nothing() if once else statement)
+            return self._many.run(session, given.encoded(rows))
+        return self._single[kind].run(session, *rows)

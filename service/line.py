@@ -1,14 +1,16 @@
-"""The line of trials that wait for a worker: which may be claimed, and which of them has waited longest."""
+"""The line of trials that wait for a worker: which may be claimed, which has waited longest, what is told of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, literal, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from contract.trials import TrialStatus
-from service.models import Attempt, Study, Trial
+from service.definitions import DEFINITION
+from service.models import Study, Trial
 from service.prepared import each
 
 
@@ -27,8 +29,12 @@ def still(status: TrialStatus) -> ColumnElement[bool]:
 
 WAITS = and_(has("queued"), Trial.study_id.not_in(select(Study.id).where(Study.paused_at.is_not(None))))
 """A trial that may be claimed."""
-UNUSED = ~exists().where(Attempt.token_hash == bindparam("p_token_hash"))
-"""Whether no lease was ever claimed with this token."""
+
+
+_SPEC = ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
+_OF_ITS_STUDY = select(DEFINITION).where(Study.id == Trial.study_id).scalar_subquery()
+SPEC = [*(getattr(Trial, name) for name in _SPEC), _OF_ITS_STUDY.label(DEFINITION.name)]
+"""What a lease is made of."""
 
 
 def in_line(column: InstrumentedAttribute[str], value: ColumnElement[str]) -> Select[int]:
@@ -40,12 +46,12 @@ def in_line(column: InstrumentedAttribute[str], value: ColumnElement[str]) -> Se
     return select(Trial.id).where(WAITS, column >= value, column <= value).order_by(column, Trial.id)
 
 
-def oldest(*columns: InstrumentedAttribute[Any], where: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+def oldest(columns: Sequence[InstrumentedAttribute[Any]], *where: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     """These columns of the trial that has waited longest of all with the tasks `p_tasks` for which `where` holds.
 
     One step into the index for each task: of all that wait it reads as many rows as there are tasks.
     """
     task = each("p_tasks", Trial.task_key.type)
-    first = in_line(Trial.task_key, task).where(where).limit(1).correlate(task.table)
+    first = in_line(Trial.task_key, task).where(*where).limit(1).correlate(task.table)
     heads = select(first.scalar_subquery().label("id")).select_from(task.table).subquery()
     return select(*columns).where(Trial.id == select(func.min(heads.c.id)).scalar_subquery())

@@ -10,10 +10,13 @@ from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
+    Integer,
     and_,
     bindparam,
     case,
+    exists,
     func,
     literal,
     null,
@@ -26,10 +29,12 @@ from contract.artifacts import CHECKPOINT
 from contract.leases import LeaseRef, TrialReport
 from contract.trials import AttemptOutcome
 from service import attempts
-from service.definitions import DEFINITION
+from service.database import DIALECTS, dialect
+from service.given import PLACE, encoded
+from service.given import rows as rows_given
 from service.lifecycle import LIVE, TRANSITIONS, Move
-from service.line import UNUSED, has, in_line, oldest, still
-from service.models import Artifact, Study, Trial
+from service.line import SPEC, has, in_line, oldest, still
+from service.models import Artifact, Attempt, Trial
 from service.prepared import Prepared, among
 from service.ticks import tick
 
@@ -146,34 +151,41 @@ class Term(NamedTuple):
     now: datetime
     expires: datetime
 
+    @property
+    def given(self) -> dict[str, datetime]:
+        """As the parameters of a claim."""
+        return {"p_now": self.now, "p_expires": self.expires}
+
 
 def lease(session: Session, fusion_key: str, count: int, owner: Owner, term: Term) -> list[Any]:
     """Claim, in one statement, the `count` oldest queued trials of this fusion key that nobody else is claiming."""
-    (rows,) = _leased(session, _CLAIM, [(owner, {"p_fusion_key": fusion_key, "p_count": count})], term)
-    return rows
+    given = {"p_fusion_key": fusion_key, "p_count": count, "p_worker_id": owner.worker_id}
+    rows = _CLAIM.rows(session, given | term.given | {"p_token_hash": hashed(owner.token)})
+    return _begun(session, rows, term)
 
 
-def lease_oldest(session: Session, claims: Sequence[tuple[Owner, Sequence[str]]], term: Term) -> list[list[Any]]:
-    """For each claim, in a statement of its own, the trial that has waited longest of those with its tasks.
+def lease_oldest(session: Session, tasks: Sequence[str], owners: Sequence[Owner], term: Term) -> dict[str, Any]:
+    """One trial for each owner, by its token: in one statement those that have waited longest and fit together.
 
-    None for a token that was used before, or if others were faster. No token may be here twice.
+    None for a token that was used before, or for which none is left, or if others were faster. No token may be here
+    twice.
     """
-    return _leased(session, _CLAIM_OLDEST, [(owner, {"p_tasks": tasks, "p_count": 1}) for owner, tasks in claims], term)
-
-
-def _leased(
-    session: Session, statement: Prepared, claims: Sequence[tuple[Owner, dict[str, Any]]], term: Term
-) -> list[list[Any]]:
-    times = {"p_now": term.now, "p_expires": term.expires}
-    owners = [{"worker_id": owner.worker_id, "token_hash": hashed(owner.token)} for owner, _ in claims]
-    given = [
-        more | times | {f"p_{name}": value for name, value in mine.items()}
-        for (_, more), mine in zip(claims, owners, strict=True)
-    ]
-    leased = [sorted(rows, key=attrgetter("id")) for rows in statement.rows_of_each(session, *given)]
-    begun = [(row, mine) for rows, mine in zip(leased, owners, strict=True) for row in rows]
-    attempts.begin(session, begun, now=term.now)
+    tokens = {hashed(owner.token): owner for owner in owners}
+    leased: dict[str, Any] = {}
+    while tokens:
+        mine = [{"worker_id": owner.worker_id, "token_hash": token} for token, owner in tokens.items()]
+        rows = _CLAIM_OLDEST[dialect(session)].rows(session, encoded(mine) | term.given | {"p_tasks": tasks})
+        if not rows:
+            break
+        leased |= {tokens.pop(row.token_hash).token: row for row in _begun(session, rows, term)}
     return leased
+
+
+def _begun(session: Session, rows: list[Any], term: Term) -> list[Any]:
+    """The trials in the order of their ids, their attempts begun."""
+    rows.sort(key=attrgetter("id"))
+    attempts.begin(session, rows, now=term.now)
+    return rows
 
 
 def _checkpointed() -> ColumnElement[int]:
@@ -182,18 +194,9 @@ def _checkpointed() -> ColumnElement[int]:
     return func.coalesce(step, 0)
 
 
-_SPEC = ("id", "study_id", "number", "attempt", "params", "schedule", "seed", "report_every")
-_OF_ITS_STUDY = select(DEFINITION).where(Study.id == Trial.study_id).scalar_subquery()
-SPEC = [*(getattr(Trial, name) for name in _SPEC), _OF_ITS_STUDY.label(DEFINITION.name)]
-"""What a lease is made of."""
-
-
-def _claiming(fusion_key: ColumnElement[str]) -> Prepared:
-    """Take the oldest of these; common table expressions, so that PostgreSQL evaluates once whom it has locked."""
-    head = select(fusion_key.label("fusion_key")).cte("head")
-    waiting = in_line(Trial.fusion_key, select(head.c.fusion_key).scalar_subquery())
-    picked = waiting.limit(bindparam("p_count")).with_for_update(skip_locked=True).cte("picked")
-    statement = update(Trial).where(Trial.id.in_(select(picked.c.id)), still(TRANSITIONS["claim"].source))
+def _claiming(worker_id: ColumnElement[str], token_hash: ColumnElement[str], picked: ColumnElement[bool]) -> Prepared:
+    """The claim of the trials that are picked, for whom these columns tell."""
+    statement = update(Trial).where(picked, still(TRANSITIONS["claim"].source))
     return Prepared(
         statement.values(
             status=literal(TRANSITIONS["claim"].target, literal_execute=True),
@@ -201,14 +204,43 @@ def _claiming(fusion_key: ColumnElement[str]) -> Prepared:
             lease_expires_at=bindparam("p_expires"),
             started_at=func.coalesce(Trial.started_at, bindparam("p_now", type_=Trial.started_at.type)),
             steps_done=case((Trial.attempt == 0, 0), else_=_checkpointed()),
-            worker_id=bindparam("p_worker_id"),
-            token_hash=bindparam("p_token_hash"),
-        ).returning(*SPEC)
+            worker_id=worker_id,
+            token_hash=token_hash,
+        ).returning(*SPEC, Trial.worker_id, Trial.token_hash)
     )
 
 
-_CLAIM = _claiming(bindparam("p_fusion_key", type_=Trial.fusion_key.type))
-_CLAIM_OLDEST = _claiming(oldest(Trial.fusion_key, where=UNUSED).scalar_subquery())
+def _first(fusion_key: ColumnElement[str], count: ColumnElement[int]) -> CTE:
+    """The oldest that wait with this key; a common table expression: PostgreSQL evaluates once whom it has locked."""
+    return in_line(Trial.fusion_key, fusion_key).limit(count).with_for_update(skip_locked=True).cte("picked")
+
+
+def _claiming_some() -> Prepared:
+    picked = _first(bindparam("p_fusion_key", type_=Trial.fusion_key.type), bindparam("p_count"))
+    mine = (
+        bindparam("p_worker_id", type_=Trial.worker_id.type),
+        bindparam("p_token_hash", type_=Trial.token_hash.type),
+    )
+    return _claiming(*mine, Trial.id.in_(select(picked.c.id)))
+
+
+def _claiming_oldest(kind: str) -> Prepared:
+    """The first in line for the first of those whose token is unused, the second for the second."""
+    own = {"worker_id": Trial.worker_id.type, "token_hash": Trial.token_hash.type}
+    given = rows_given(kind, {**own, PLACE: Integer()})
+    unused = ~exists().where(Attempt.token_hash == given.c.token_hash)
+    place = func.row_number().over(order_by=given.c[PLACE]).label("place")
+    owner = select(*(given.c[name] for name in own), place).where(unused).cte("owner")
+    head = select(oldest([Trial.fusion_key]).scalar_subquery().label("fusion_key")).cte("head")
+    picked = _first(select(head.c.fusion_key).scalar_subquery(), select(func.count(owner.c.place)).scalar_subquery())
+    taken = select(picked.c.id, func.row_number().over(order_by=picked.c.id).label("place")).cte("taken")
+    return _claiming(
+        owner.c.worker_id, owner.c.token_hash, and_(Trial.id == taken.c.id, taken.c.place == owner.c.place)
+    )
+
+
+_CLAIM = _claiming_some()
+_CLAIM_OLDEST = {kind: _claiming_oldest(kind) for kind in DIALECTS}
 
 # A heartbeat changes nothing that is ever shown, so the trial's `changed` stays.
 _RENEWAL = update(Trial).where(HELD).values(lease_expires_at=bindparam("p_expires"))

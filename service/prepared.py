@@ -7,8 +7,8 @@ what has been executed in the session's transaction, not what the session has ye
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import (
@@ -20,6 +20,7 @@ from sqlalchemy import (
     Float,
     Insert,
     Select,
+    Update,
     UpdateBase,
     bindparam,
     select,
@@ -30,10 +31,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from service.database import Criteria, criteria_of
-from service.driver import executed, rows_of_each
+from service.database import Criteria, criteria_of, dialect
+from service.driver import executed
+from service.given import Given, at_once, encoded
 
-Given: TypeAlias = Mapping[str, Any]  # Any: each parameter of its own type
 Statement: TypeAlias = Select[*tuple[Any, ...]] | UpdateBase
 
 
@@ -55,15 +56,29 @@ class Prepared:
 
     def rows_of_each(self, session: Session, *given: Given) -> list[list[Any]]:  # Any: as above
         """Run it once for each of these; the rows it returns to each."""
-        connection, compiled = self._on(session)
-        found = rows_of_each(connection, compiled.sql, [compiled.bound(one) for one in given])
-        return [[compiled.read(row) for row in rows] for rows in found]
+        if not self._at_once(session, given):
+            return [self.rows(session, one) for one in given]
+        _, compiled = self._on(session)
+        found: list[list[Any]] = [[] for _ in given]
+        for *row, place in self._many.rows(session, encoded(given)):
+            found[place].append(compiled.row(*row))
+        return found
 
     def run(self, session: Session, *given: Given) -> int:
-        """Run it once for each of these; how many rows it met in all."""
+        """Run it once for each of these; how many rows it met in all, an UPDATE of several a row only once."""
+        if self._at_once(session, given):
+            return self._many.run(session, encoded(given))
         connection, compiled = self._on(session)
         bound = [compiled.bound(one) for one in given]
         return executed(connection, compiled.sql, *bound).rowcount if bound else 0
+
+    @cached_property
+    def _many(self) -> Prepared:
+        assert isinstance(self._statement, Update)
+        return Prepared(at_once(self._statement))
+
+    def _at_once(self, session: Session, given: Sequence[Given]) -> bool:
+        return len(given) > 1 and isinstance(self._statement, Update) and dialect(session) == "postgresql"
 
     def _on(self, session: Session) -> tuple[Connection, _Compiled]:
         bind = session.get_bind()
@@ -97,14 +112,15 @@ class _Compiled(NamedTuple):
 
 @lru_cache(maxsize=1_024)
 def _compiled(statement: Statement, dialect: Dialect, criteria: Criteria) -> _Compiled:
-    restricted = statement if isinstance(statement, Insert) else statement.options(*criteria)
+    # A copy in any case: SQLAlchemy notes the columns on it, and would hand them on to what is made of the original.
+    restricted = statement.options(*(() if isinstance(statement, Insert) else criteria))
     compiled = restricted.compile(dialect=dialect)
     assert isinstance(compiled, SQLCompiler)
     given = {name for bind, name in compiled.bind_names.items() if bind.required}
     state = compiled.construct_expanded_state(dict.fromkeys(given))
     kinds = {name: bind.type.dialect_impl(dialect) for bind, name in compiled.bind_names.items()}
     writers = [(name, kinds[name].bind_processor(dialect)) for name in state.parameters if name in kinds]
-    columns = [(str(column.key), column.type.dialect_impl(dialect)) for column in statement.exported_columns]
+    columns = [(str(column.key), column.type.dialect_impl(dialect)) for column in restricted.exported_columns]
     # Both drivers give floats as they are; psycopg's processor wants to be told by each result which float it is.
     plain = [None if isinstance(kind, Float) else kind.result_processor(dialect, None) for _, kind in columns]
     return _Compiled(

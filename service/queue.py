@@ -31,7 +31,7 @@ from service import attempts
 from service.definitions import DEFINITION, RUNS, parsed
 from service.errors import LeaseLost
 from service.handout import claimed_before, leases_of, next_in_line, share
-from service.inserting import Inserting
+from service.inserting import Inserting, kept
 from service.lifecycle import TRANSITIONS, Move
 from service.models import Attempt, Point, Study, Trial, table
 from service.moves import (
@@ -55,7 +55,7 @@ from service.roster import hear_from, see_workers
 
 Item = TypeVar("Item")
 
-_POINTS = Inserting(table(Point), table(Point).c.keys(), once=True)
+_POINTS = Inserting(table(Point), table(Point).c.keys(), conflict=kept)
 _RUNNING = Prepared(select(Trial.id, Study.paused_at).join(Study).where(among(Trial.id, "p_trials"), RUNS))
 _STUDIES_OF = Prepared(
     select(Trial.id, Study.status, DEFINITION, Trial.failures).join(Study).where(among(Trial.id, "p_trials"))
@@ -92,12 +92,14 @@ def claim(session: Session, claims: Sequence[Claim], *, now: datetime, ttl_s: fl
     see_workers(session, [(one.request.worker, one.access) for one in claims if not one.known], now=now)
     ttl = timedelta(seconds=ttl_s)
     term, owners = Term(now, now + ttl), [Owner(one.request.worker.id, one.request.token) for one in claims]
-    single: dict[str, int] = {}
+    single: dict[tuple[str, ...], dict[str, int]] = {}
     for index, (request, _, _) in enumerate(claims):
         if request.max_trials == 1 and request.beside is None:
-            single.setdefault(request.token, index)
-    asked = [(owners[index], claims[index].request.worker.tasks) for index in single.values()]
-    leased = dict(zip(single.values(), lease_oldest(session, asked, term), strict=True))
+            single.setdefault(tuple(request.worker.tasks), {}).setdefault(request.token, index)
+    leased: dict[int, list[Any]] = {}
+    for tasks, asked in single.items():
+        found = lease_oldest(session, tasks, [owners[index] for index in asked.values()], term)
+        leased |= {asked[token]: [row] for token, row in found.items()}
     rows = [
         leased.get(index) or _asked_for(session, claims[index].request, owner, term)
         for index, owner in enumerate(owners)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from operator import itemgetter
 
 from sqlalchemy import Text, bindparam, cast, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from contract.leases import WorkerInfo
-from service.database import DIALECTS, Database, dialect
+from service.database import Database
 from service.errors import Conflict
+from service.inserting import Insert, Inserting
 from service.models import Trial, Worker, table
 from service.prepared import Prepared
 
@@ -34,15 +33,14 @@ def offering(task_key: str) -> str:
     return f"%{quoted}%"
 
 
-def _see(statement: sqlite.Insert | postgresql.Insert) -> Prepared:
-    """Store a worker; one that is there is brought up to date if it came with the same access token."""
-    statement = statement.values({column.name: bindparam(column.name, type_=column.type) for column in WORKERS.c})
+def _brought_up_to_date(statement: Insert) -> Insert:
+    """One that is there, if it came with the same access token."""
     row = {column.name: statement.excluded[column.name] for column in WORKERS.c}
     own = WORKERS.c.token_id.is_not_distinct_from(statement.excluded.token_id)
-    return Prepared(statement.on_conflict_do_update(index_elements=[WORKERS.c.id], set_=row, where=own))
+    return statement.on_conflict_do_update(index_elements=[WORKERS.c.id], set_=row, where=own)
 
 
-_SEE = {name: _see(insert(WORKERS)) for name, insert in DIALECTS.items()}
+_SEE = Inserting(WORKERS, WORKERS.c.keys(), conflict=_brought_up_to_date)
 _SEEN = Prepared(
     update(WORKERS)
     .where(WORKERS.c.id == bindparam("p_worker"))
@@ -53,13 +51,14 @@ _SEEN = Prepared(
 def see_workers(session: Session, workers: Sequence[tuple[WorkerInfo, int | None]], *, now: datetime) -> None:
     """Note that workers, each with the id of its access token, are alive, and what they can train.
 
-    One that came with another access token is not to be overwritten.
+    One that came with another access token is not to be overwritten. They are stored in the order of their ids, so that
+    claims of the same workers wait for each other instead of deadlocking.
     """
-    rows = [{**worker.model_dump(), "last_seen_at": now, "token_id": access} for worker, access in workers]
-    # In the order of their ids, so that claims of the same workers wait for each other instead of deadlocking.
-    rows.sort(key=itemgetter("id"))
-    if _SEE[dialect(session)].run(session, *rows) < len(rows):
-        got = ", ".join(repr(row["id"]) for row in rows)
+    access_of = {worker.id: access for worker, access in workers}
+    rows = {worker.id: {**worker.model_dump(), "last_seen_at": now, "token_id": access} for worker, access in workers}
+    stored = _SEE.run(session, [rows[name] for name in sorted(rows)])
+    if stored < len(rows) or any(access_of[worker.id] != access for worker, access in workers):
+        got = ", ".join(repr(name) for name in rows)
         raise Conflict(f"worker.id: must be this worker's own, got {got}, which came with another access token")
 
 
