@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager
 from benchmarks import Figure, publish
 from benchmarks.rig import optuna_peer
 from benchmarks.rig.load import Outcome, Script, ask, drive
-from benchmarks.rig.serving import KINDS, Service, database, opened
-from benchmarks.rig.work import Hand, beats, fill, finish, grid, reference, reports, tpe
+from benchmarks.rig.serving import KINDS, Service, database, opened, settle
+from benchmarks.rig.work import GRID, Hand, beats, fill, finish, grid, reference, reports, tpe
 from service.search import strategy_for
 from service.search.history import History
 from service.search.strategy import Observation, Proposal
@@ -30,7 +30,7 @@ TOGETHER = 16
 ROWS = 100
 WARMING_S = 3.0
 """A fresh service compiles its statements and reads the trials of its studies; that is not what is measured."""
-ENOUGH = 16_000
+ENOUGH = 24_000
 """Trials a second that are queued beforehand, for a window of claims and one of arrays: more than are handed out."""
 
 
@@ -71,7 +71,9 @@ def serving(kind: str, queued: int) -> Iterator[Service]:
     """A service whose queue holds so many trials."""
     with database(kind) as url:
         own = opened(url)
-        fill(own, grid(), queued)
+        for begun in range(0, queued, GRID):
+            fill(own, grid(), min(GRID, queued - begun))
+        settle(own)
         own.close()
         with Service(url, "--lease-ttl", "3600") as service:
             drive(service.address, [Hand(999).claims()], seconds=0.5)
@@ -104,6 +106,7 @@ def latency(kind: str, finished: int, hands: int, seconds: float) -> Figure:
         own = opened(url)
         study = fill(own, tpe(100_000), 0)
         finish(own, study, finished)
+        settle(own)
         own.close()
         with Service(url) as service:
             drive(service.address, [Hand(99).cycles([])], seconds=WARMING_S)

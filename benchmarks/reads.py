@@ -16,7 +16,7 @@ from sqlalchemy import insert, select, text, update
 
 from benchmarks import Figure, publish
 from benchmarks.rig.load import Answer, Script, ask, drive, get
-from benchmarks.rig.serving import KINDS, Service, database, opened
+from benchmarks.rig.serving import KINDS, Service, database, opened, settle
 from benchmarks.rig.work import Hand, fill, grid, reference, reports
 from service.database import Database
 from service.models import Point, Trial
@@ -42,10 +42,7 @@ def build(own: Database, trials: int) -> int:
             session.execute(
                 update(Trial).where(Trial.id.in_(chunk)).values(objective=Trial.id % 9973 / 9973, **changes)
             )
-    if not own.is_sqlite:
-        # As autovacuum leaves it: while that is at work on what was just filled, no change counts as settled.
-        with own.writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE"))
+    settle(own)
     return study
 
 

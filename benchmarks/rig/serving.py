@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import text
+
 from benchmarks.rig.load import ask, request
 from service import migrate
 from service.database import Database
@@ -43,6 +45,16 @@ def database(kind: str, *, migrated: bool = True) -> Iterator[str]:
 def opened(url: str) -> Database:
     """The database in this process, to fill it before the service starts."""
     return Database(Settings(database=url))
+
+
+def settle(filled: Database) -> None:
+    """Leave PostgreSQL as autovacuum does, which counts the rows a while after they came.
+
+    While it is at work on them, no change counts as settled; before it, statements are planned for an empty table.
+    """
+    if not filled.is_sqlite:
+        with filled.writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
 
 
 def _migrate(url: str) -> None:
