@@ -6,22 +6,19 @@ import copy
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from sqlite3 import Connection as SqliteConnection
 from sqlite3 import OperationalError as SqliteOperationalError
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
-from pydantic_core import from_json
-from sqlalchemy import Connection, Engine, RootTransaction, Table, create_engine, event
+from sqlalchemy import Connection, Engine, RootTransaction, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.orm.util import LoaderCriteriaOption
 
-from service import sqlite_file, ticks
+from service import engines, sqlite_file, ticks
 from service.driver import executed
 from service.errors import Overloaded
 from service.jobs import Job, Result, done
@@ -82,20 +79,7 @@ class Database:
         self.url = settings.url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._turn: AbstractContextManager[object] = Turns(LOCK_TIMEOUT_S) if self.is_sqlite else nullcontext()
-        if self.is_sqlite:
-            self.writer = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN IMMEDIATE", pool_size=1)
-            self.reader = _sqlite_engine(self.url.render_as_string(hide_password=False), "BEGIN", pool_size=16)
-        else:
-            self.writer = create_engine(
-                self.url,
-                pool_size=16,
-                max_overflow=16,
-                pool_timeout=LOCK_TIMEOUT_S,
-                pool_pre_ping=True,
-                json_deserializer=from_json,
-            )
-            event.listen(self.writer, "connect", _plan_once)
-            self.reader = self.writer
+        self.writer, self.reader = engines.of(self.url, LOCK_TIMEOUT_S)
         self.criteria: Criteria = ()
         self._hold: sqlite_file.FileHold | None = None
 
@@ -249,37 +233,3 @@ def _behind(error: BaseException | None) -> OperationalError | None:
             return error
         error = error.__context__
     return None
-
-
-def _plan_once(connection: DBAPIConnection, record: Any) -> None:  # Any: SQLAlchemy's private record type
-    """Hot statements are planned once for a connection: planning took PostgreSQL as long as they do.
-
-    Not by options of the connection: these are the user's own, in the URL, and poolers refuse them.
-    """
-    with closing(connection.cursor()) as cursor:
-        cursor.execute("SET plan_cache_mode = force_generic_plan")
-        cursor.execute("SET jit = off")
-    connection.commit()
-
-
-def _sqlite_engine(url: str, begin: str, *, pool_size: int) -> Engine:
-    engine = create_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=LOCK_TIMEOUT_S,
-        connect_args={"timeout": LOCK_TIMEOUT_S, "check_same_thread": False},
-        json_deserializer=from_json,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: SqliteConnection, record: Any) -> None:  # Any: SQLAlchemy's private record type
-        connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        executed(connection, begin)
-
-    return engine

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT, ArtifactView
@@ -46,12 +46,20 @@ _WAITING = Prepared(
     )
 )
 _FUSION_KEY = Prepared(select(Trial.fusion_key).where(Trial.id == bindparam("p_trial")))
+# Looked up for each worker: asked whether there is none, PostgreSQL may read all that are leased for every worker.
+_HOLDS_ONE = (
+    select(Trial.id)
+    .where(has("leased"), Trial.worker_id == Worker.id)
+    .order_by(Trial.worker_id)
+    .limit(1)
+    .scalar_subquery()
+)
 _OTHERS = Prepared(
     select(func.count().label("count")).where(
         Worker.id != bindparam("p_worker"),
         Worker.last_seen_at > bindparam("p_since", type_=Worker.last_seen_at.type),
         OFFERED,
-        ~exists().where(has("leased"), Trial.worker_id == Worker.id),
+        _HOLDS_ONE.is_(None),
     )
 )
 

@@ -1,0 +1,77 @@
+"""The connections of each kind of database: those that write, and those that read."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from sqlite3 import Connection as SqliteConnection
+from typing import Any
+
+from pydantic_core import from_json
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+
+from service.driver import executed
+
+READERS = 16
+WRITERS = 16
+"""Connections of a process at most: as many of each kind."""
+
+
+def of(url: URL, patience_s: float) -> tuple[Engine, Engine]:
+    """The engine that writes and the one that reads; whoever gets no connection is told so after `patience_s`.
+
+    On PostgreSQL each statement of a reader is a transaction of its own. It would be ended by a ROLLBACK otherwise,
+    after which psycopg has the connection forget all that was prepared on it.
+    """
+    if url.get_backend_name() == "sqlite":
+        text = url.render_as_string(hide_password=False)
+        return _sqlite(text, "BEGIN IMMEDIATE", 1, patience_s), _sqlite(text, "BEGIN", READERS, patience_s)
+    return _postgres(url, WRITERS, patience_s), _postgres(url, READERS, patience_s, isolation_level="AUTOCOMMIT")
+
+
+def _postgres(url: URL, count: int, patience_s: float, **options: Any) -> Engine:  # Any: SQLAlchemy's own
+    engine = create_engine(
+        url,
+        pool_size=count,
+        max_overflow=0,
+        pool_timeout=patience_s,
+        pool_pre_ping=True,
+        json_deserializer=from_json,
+        **options,
+    )
+    event.listen(engine, "connect", _plan_once)
+    return engine
+
+
+def _plan_once(connection: DBAPIConnection, record: Any) -> None:  # Any: SQLAlchemy's private record type
+    """Hot statements are planned once for a connection: planning took PostgreSQL as long as they do.
+
+    Not by options of the connection: these are the user's own, in the URL, and poolers refuse them.
+    """
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SET plan_cache_mode = force_generic_plan")
+        cursor.execute("SET jit = off")
+    connection.commit()
+
+
+def _sqlite(url: str, begin: str, count: int, patience_s: float) -> Engine:
+    engine = create_engine(
+        url,
+        pool_size=count,
+        max_overflow=0,
+        pool_timeout=patience_s,
+        connect_args={"timeout": patience_s, "check_same_thread": False},
+        json_deserializer=from_json,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: SqliteConnection, record: Any) -> None:  # Any: SQLAlchemy's private record type
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        executed(connection, begin)
+
+    return engine
