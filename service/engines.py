@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
+from psycopg import Connection as PostgresConnection
 from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from service.driver import executed
 
@@ -26,11 +26,24 @@ def of(url: URL, patience_s: float) -> tuple[Engine, Engine]:
     if url.get_backend_name() == "sqlite":
         text = url.render_as_string(hide_password=False)
         return _sqlite(text, "BEGIN IMMEDIATE", 1, patience_s), _sqlite(text, "BEGIN", READERS, patience_s)
-    return _postgres(url, WRITERS, patience_s), _postgres(url, READERS, patience_s, isolation_level="AUTOCOMMIT")
+    writer, reader = (
+        _postgres(url, WRITERS, patience_s),
+        _postgres(url, READERS, patience_s, isolation_level="AUTOCOMMIT"),
+    )
+    event.listen(reader, "connect", _told(PLANNED_ONCE))
+    event.listen(writer, "connect", _told(PLANNED_ONCE | LOOKING_UP))
+    return writer, reader
+
+
+PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
+"""Hot statements are planned once for a connection: planning took PostgreSQL as long as they do."""
+LOOKING_UP = dict.fromkeys(("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"), "off")
+"""What is written is looked up in the order of an index. A plan that reads all that wait, or a table, is cheaper while
+these are few, but it is kept, and the queue is empty at one moment and long at the next."""
 
 
 def _postgres(url: URL, count: int, patience_s: float, **options: Any) -> Engine:  # Any: SQLAlchemy's own
-    engine = create_engine(
+    return create_engine(
         url,
         pool_size=count,
         max_overflow=0,
@@ -39,19 +52,21 @@ def _postgres(url: URL, count: int, patience_s: float, **options: Any) -> Engine
         json_deserializer=from_json,
         **options,
     )
-    event.listen(engine, "connect", _plan_once)
-    return engine
 
 
-def _plan_once(connection: DBAPIConnection, record: Any) -> None:  # Any: SQLAlchemy's private record type
-    """Hot statements are planned once for a connection: planning took PostgreSQL as long as they do.
+def _told(settings: Mapping[str, str]) -> Callable[[PostgresConnection[Any], Any], None]:  # Any: rows; a private record
+    """Has each new connection told of settings.
 
     Not by options of the connection: these are the user's own, in the URL, and poolers refuse them.
     """
-    with closing(connection.cursor()) as cursor:
-        cursor.execute("SET plan_cache_mode = force_generic_plan")
-        cursor.execute("SET jit = off")
-    connection.commit()
+
+    def _tell(connection: PostgresConnection[Any], record: Any) -> None:
+        usual, connection.autocommit = connection.autocommit, True
+        for name, value in settings.items():
+            connection.execute(f"SET {name} = {value}".encode())
+        connection.autocommit = usual
+
+    return _tell
 
 
 def _sqlite(url: str, begin: str, count: int, patience_s: float) -> Engine:

@@ -24,6 +24,7 @@ from service.moves import hashed
 from service.prepared import Prepared, among, each
 from service.roster import OFFERED, offering
 
+_USED = Prepared(select(Attempt.token_hash).where(among(Attempt.token_hash, "p_tokens")))
 _CLAIMED_BY = Prepared(
     select(Attempt.trial_id, Attempt.worker_id, Trial.task_key)
     .join(Trial)
@@ -64,16 +65,20 @@ _OTHERS = Prepared(
 )
 
 
-def claimed_before(session: Session, request: ClaimRequest) -> list[Any] | None:
-    """The trials this very claim has leased before and still holds; None when its token is new.
+def used_among(session: Session, tokens: Sequence[str]) -> set[str]:
+    """Those of the tokens that a claim has come with before."""
+    of_hash = {hashed(token): token for token in tokens}
+    return {of_hash[row.token_hash] for row in _USED.rows(session, {"p_tokens": list(of_hash)})} if tokens else set()
+
+
+def claimed_before(session: Session, request: ClaimRequest) -> list[Any]:
+    """The trials this very claim, whose token is used, has leased before and still holds.
 
     A token stands for one claim, for good: what it leased may have ended since, and it leases nothing else.
     """
     given = {"p_token": hashed(request.token)}
     before = _CLAIMED_BY.rows(session, given)
-    if not before:
-        return None
-    own = {(row.worker_id, row.task_key in request.worker.tasks) for row in before} == {(request.worker.id, True)}
+    own = {(row.worker_id, row.task_key in request.worker.tasks) for row in before} <= {(request.worker.id, True)}
     if not own or len(before) > request.max_trials:
         broken = FieldError(field="token", rule="must be a fresh one for another claim", value=None)
         raise InvalidRequest(f"token: {broken.rule}; this one has claimed {len(before)} trials before", [broken])

@@ -30,7 +30,7 @@ from contract.trials import AttemptOutcome, TrialStatus
 from service import attempts
 from service.definitions import DEFINITION, RUNS, parsed
 from service.errors import LeaseLost
-from service.handout import claimed_before, leases_of, next_in_line, share
+from service.handout import claimed_before, leases_of, next_in_line, share, used_among
 from service.inserting import Inserting, kept
 from service.lifecycle import TRANSITIONS, Move
 from service.models import Attempt, Point, Study, Trial, table
@@ -90,30 +90,50 @@ def claim(session: Session, claims: Sequence[Claim], *, now: datetime, ttl_s: fl
     For another worker, other tasks or fewer trials its token is refused: a token never leases a second time.
     """
     see_workers(session, [(one.request.worker, one.access) for one in claims if not one.known], now=now)
-    ttl = timedelta(seconds=ttl_s)
-    term, owners = Term(now, now + ttl), [Owner(one.request.worker.id, one.request.token) for one in claims]
+    requests, ttl = [one.request for one in claims], timedelta(seconds=ttl_s)
+    term, owners = Term(now, now + ttl), [Owner(request.worker.id, request.token) for request in requests]
+    leased = _oldest_each(session, requests, owners, term)
+    left = [index for index in range(len(claims)) if index not in leased]
+    used = used_among(session, [requests[index].token for index in left])
+    dry: set[tuple[str, ...]] = set()
+    for index in left:
+        request, tasks = requests[index], tuple(requests[index].worker.tasks)
+        if request.token in used:
+            leased[index] = _once_more(session, request, term)
+        elif tasks not in dry:
+            leased[index] = _shared_out(session, request, owners[index], term)
+            used.add(request.token)
+            if not leased[index] and request.beside is None:
+                dry.add(tasks)
+    rows = [leased.get(index, []) for index in range(len(claims))]
+    return _divided(leases_of(session, list(chain(*rows)), ttl_s), rows)
+
+
+def _oldest_each(
+    session: Session, requests: Sequence[ClaimRequest], owners: Sequence[Owner], term: Term
+) -> dict[int, list[Any]]:
+    """A trial for each claim of one, as far as they last; a token that came twice counts where it came first."""
     single: dict[tuple[str, ...], dict[str, int]] = {}
-    for index, (request, _, _) in enumerate(claims):
+    for index, request in enumerate(requests):
         if request.max_trials == 1 and request.beside is None:
             single.setdefault(tuple(request.worker.tasks), {}).setdefault(request.token, index)
     leased: dict[int, list[Any]] = {}
     for tasks, asked in single.items():
         found = lease_oldest(session, tasks, [owners[index] for index in asked.values()], term)
         leased |= {asked[token]: [row] for token, row in found.items()}
-    rows = [
-        leased.get(index) or _asked_for(session, claims[index].request, owner, term)
-        for index, owner in enumerate(owners)
-    ]
-    return _divided(leases_of(session, list(chain(*rows)), ttl_s), rows)
+    return leased
 
 
-def _asked_for(session: Session, request: ClaimRequest, owner: Owner, term: Term) -> list[Any]:
-    """The trials of a claim that no single statement has served: those it had before, or its share of the oldest."""
+def _once_more(session: Session, request: ClaimRequest, term: Term) -> list[Any]:
+    """The trials that a claim which came before holds, their leases renewed."""
     held = claimed_before(session, request)
-    if held is not None:
-        own = [LeaseRef(trial_id=row.id, attempt=row.attempt, token=request.token) for row in held]
-        renew(session, own, expires=term.expires)
-        return held
+    own = [LeaseRef(trial_id=row.id, attempt=row.attempt, token=request.token) for row in held]
+    renew(session, own, expires=term.expires)
+    return held
+
+
+def _shared_out(session: Session, request: ClaimRequest, owner: Owner, term: Term) -> list[Any]:
+    """A claim's share of the trials that have waited longest."""
     since, passed = term.now - (term.expires - term.now), list[str]()
     while (head := next_in_line(session, request.worker.tasks, passed)) is not None:
         count = share(session, request, head, since=since)
