@@ -151,7 +151,7 @@ def against_optuna(kind: str, seconds: float) -> list[Figure]:
     """Whole trials per second: claim, report, complete against ask, report, tell; each at its best concurrency."""
     ours = {
         "": max(trials(kind, count, 1, seconds) for count in (4, 32)),
-        f", {TOGETHER} a claim": max(trials(kind, count, TOGETHER, seconds) for count in (2, 4)),
+        f", {TOGETHER} a claim": max(trials(kind, count, TOGETHER, seconds) for count in (4, 32)),
     }
     figures = []
     with ExitStack() as stack:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from sqlite3 import OperationalError as SqliteOperationalError
 from typing import Self, TypeAlias
 
+from psycopg.errors import DeadlockDetected
 from sqlalchemy import Connection, Engine, RootTransaction, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
@@ -194,6 +195,8 @@ def _translated() -> Iterator[None]:
 
 def _passing(error: OperationalError) -> str | None:
     """What is wrong, where it may be right again later; None for a fault such as a table that is not there."""
+    if isinstance(error.orig, DeadlockDetected):
+        return "two writes waited for each other"
     if not isinstance(error.orig, SqliteOperationalError):
         return "the database server is away, or refuses connections"
     return next((why for sign, why in _SQLITE_TROUBLE.items() if sign in str(error.orig)), None)
