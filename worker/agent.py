@@ -19,7 +19,8 @@ from worker.cache import Cache
 from worker.claims import Claim, Claimed, Claims
 from worker.engine import Engine, Job, Steering
 from worker.holdings import Holding, Holdings
-from worker.outbox import Message, Outbox
+from worker.messages import Message
+from worker.outbox import Outbox
 from worker.pulse import Pulse
 from worker.resume import Resuming
 from worker.shift import Shift

@@ -6,51 +6,34 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias, TypeVar
+from typing import Self, TypeVar
 
 from client.errors import LeaseLost, RequestRefused, ServiceUnavailable, UnexpectedAnswer
 from client.leases import LeaseClient
 from contract.artifacts import CHECKPOINT
 from contract.leases import (
-    MAX_COMPLETIONS,
     MAX_POINTS_PER_REPORT,
     Completion,
     CompletionBatch,
     Failure,
     LeaseRef,
-    Point,
     Release,
     ReportBatch,
     TrialReport,
 )
 from worker.backoff import delays
 from worker.cache import Cache
-from worker.engine import Snapshot
 from worker.holdings import Holdings
+from worker.messages import Checkpoint, Message, gathered, merged
 from worker.snapshot_file import encode
 
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-Ending: TypeAlias = Completion | Failure | Release
-"""The last message of a trial; all that was reported before arrives before it."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
-    """What the trial has reached; it is sent after the points up to there, unless a newer one or the end overtakes."""
-
-    lease: LeaseRef
-    snapshot: Snapshot
-
-
-Message: TypeAlias = TrialReport | Checkpoint | Ending | Callable[[], None]
-
 LINGER_S = 1.0
 """Points wait this long for company, so that a fast trial costs the service one batch, not a hundred."""
 
@@ -134,22 +117,13 @@ class Outbox:
                 self._changed.notify_all()
 
     def _take(self) -> list[Message]:
-        """The reports at the head, as many as one batch may hold, or the results, or the others that end trials, or
-        one message of another kind.
-
-        Empty when closing.
-        """
+        """The message at the head, with those like it that one request may hold. Empty when closing."""
         with self._changed:
             self._changed.wait_for(lambda: self._closing or self._waiting)
             self._changed.wait_for(self._ready, timeout=self._linger_s)
             if self._closing:
                 return []
-            batch = [self._waiting.popleft()]
-            room = (MAX_COMPLETIONS if isinstance(batch[0], Completion) else MAX_POINTS_PER_REPORT) - _size(batch[0])
-            while (
-                self._waiting and _alike(batch[0], self._waiting[0]) and (room := room - _size(self._waiting[0])) >= 0
-            ):
-                batch.append(self._waiting.popleft())
+            batch = gathered(self._waiting)
             self._sending = len(batch)
             self._urgent = self._urgent and bool(self._waiting)
             self._changed.notify_all()
@@ -273,25 +247,5 @@ class Outbox:
         self.close()
 
 
-def _size(message: Message) -> int:
-    return max(1, len(message.points)) if isinstance(message, TrialReport) else 1
-
-
-def _alike(one: Message, other: Message) -> bool:
-    """Whether two messages may be on their way together: reports or results in one request, others side by side."""
-    kinds = (TrialReport, Completion, Failure | Release)
-    return any(isinstance(one, kind) and isinstance(other, kind) for kind in kinds)
-
-
 def _overtaken(message: Message, lease: LeaseRef) -> bool:
     return isinstance(message, Checkpoint) and message.lease == lease
-
-
-def merged(reports: Iterable[TrialReport]) -> list[TrialReport]:
-    """One report for each lease, with its points in the order given."""
-    points: dict[LeaseRef, list[Point]] = {}
-    last: dict[LeaseRef, TrialReport] = {}
-    for report in reports:
-        points.setdefault(report.lease, []).extend(report.points)
-        last[report.lease] = report
-    return [report.model_copy(update={"points": points[lease]}) for lease, report in last.items()]

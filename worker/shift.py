@@ -29,7 +29,8 @@ from worker.engine import (
 )
 from worker.engine.errors import describe
 from worker.holdings import PAUSED, Holding, Holdings
-from worker.outbox import MAX_ERROR, Checkpoint, Ending, Message
+from worker.messages import Checkpoint, Ending, Message
+from worker.outbox import MAX_ERROR
 from worker.supply import Supply
 
 logger = logging.getLogger(__name__)

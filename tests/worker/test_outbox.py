@@ -18,7 +18,8 @@ from contract.leases import ClaimRequest, Completion, LeaseRef, Point, Release, 
 from worker.cache import Cache
 from worker.engine import Snapshot
 from worker.holdings import Holdings
-from worker.outbox import Checkpoint, Outbox, merged
+from worker.messages import Checkpoint, merged
+from worker.outbox import Outbox
 
 
 class Faulty(httpx2.BaseTransport):
@@ -120,6 +121,29 @@ def test_points_of_several_trials_travel_in_one_batch(bench: Bench) -> None:
         bench.report(1, step)
     assert bench.outbox.flushed(10)
     assert (bench.network.arrived, bench.steps(1), bench.steps(2)) == (["report"], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
+
+
+def test_trials_that_end_together_are_told_in_two_requests(bench: Bench) -> None:
+    told: list[str] = []
+    bench.network.refuse = 1
+    for trial in (0, 1):
+        bench.report(trial, 1)
+        bench.complete(trial)
+        bench.outbox.put(lambda: told.append("settled"))
+    assert bench.outbox.flushed(10)
+    assert bench.network.arrived == ["report", "complete"]
+    assert ([bench.studies.trial(number).status for number in (1, 2)], told) == (["complete"] * 2, ["settled"] * 2)
+
+
+def test_a_message_overtakes_none_of_its_own_lease(bench: Bench) -> None:
+    bench.network.refuse = 1
+    bench.report(0, 1)
+    bench.checkpoint(0, 1)
+    bench.report(1, 1)
+    bench.report(0, 2)
+    assert bench.outbox.flushed(10)
+    assert bench.network.arrived == ["report", "checkpoint", "report"]
+    assert (bench.steps(1), bench.steps(2), bench.kept(1)) == ([1, 2], [1], [("checkpoint", 1)])
 
 
 def test_a_batch_holds_at_most_a_thousand_points(bench: Bench) -> None:
