@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from contract.leases import LeaseRef, TrialReport
-from service import artifacts, database, moves, queue
+from service import artifacts, engines, moves, queue, sweep
 from service.database import Criteria, Database, Job
 from service.errors import ServiceError
 from service.lifecycle import Move
@@ -92,7 +92,7 @@ def acknowledge_before_commit() -> None:
 def unguarded_reaper() -> None:
     """The sweep decides by what it read a moment ago, and asks nothing again when it writes."""
 
-    def sweep(self: Planner) -> None:
+    def unguarded(self: Planner) -> None:
         data = self._database
         with data.read() as session:
             now = data.now(session)
@@ -108,7 +108,7 @@ def unguarded_reaper() -> None:
                 session.execute(update(Attempt).where(active).values(ended_at=now, outcome="lost"))
             sweep.pulse(session, now=now)
 
-    _replace(Planner, "_sweep", sweep)
+    _replace(Planner, "_sweep", unguarded)
 
 
 def complete_once_only() -> None:
@@ -136,15 +136,15 @@ def unfenced_checkpoint() -> None:
 def deferred_begin() -> None:
     """Transactions that write begin as those that read do, and look before they write."""
 
-    def deferred(url: str, begin: str, *, pool_size: int) -> Any:
-        return engine(url, "BEGIN", pool_size=pool_size)
+    def deferred(url: str, begin: str, count: int, patience_s: float) -> Any:
+        return engine(url, "BEGIN", count, patience_s)
 
     def look_first(self: Database, connection: Connection) -> None:
         # Without a look, the tick, a write, would come first and wait for the lock like BEGIN IMMEDIATE.
         connection.execute(select(tick()))
         begin(self, connection)
 
-    engine = _replace(database, "_sqlite_engine", deferred)
+    engine = _replace(engines, "_sqlite", deferred)
     begin = _replace(Database, "_begin", look_first)
 
 
