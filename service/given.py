@@ -46,7 +46,8 @@ def rows(kind: str, types: Mapping[str, TypeEngine[Any]]) -> FromClause:
         return select(*own).subquery("given")
     table = func.json_to_recordset(cast(text, JSON)).table_valued(*(column(name, own) for name, own in types.items()))
     typed = table.render_derived(name="each_row", with_types=True)
-    # Limited, for the sake of the plan: of a function PostgreSQL expects a hundred rows and would rather read a table.
+    # Limited, for the sake of the plan: of a function PostgreSQL expects a hundred rows, and would rather read a whole
+    # index than look up so many; of an unknown limit, a tenth of them.
     return select(*typed.c).limit(bindparam("p_count", type_=Integer)).subquery("given")
 
 

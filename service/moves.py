@@ -259,33 +259,30 @@ _CURRENT = Prepared(select(Trial.id, Trial.attempt, Trial.token_hash).where(has(
 
 def renew(session: Session, leases: Sequence[LeaseRef], *, expires: datetime) -> set[LeaseRef]:
     """Extend the leases that are still current; those."""
-    return _renewed(session, _RENEW, leases, [{"p_expires": expires} for _ in leases])
+    return _renewed(session, _RENEW, {ref: {"p_expires": expires} for ref in leases})
 
 
 def advance(session: Session, reports: Sequence[TrialReport], *, expires: datetime) -> set[LeaseRef]:
     """Extend the leases of these reports and note how far their trials are; those that are still current."""
-    changes = [
-        {
+    changes: dict[LeaseRef, dict[str, Any]] = {}
+    for item in reports:
+        before = changes.get(item.lease, {"p_steps_done": 0})
+        changes[item.lease] = {
             "p_expires": expires,
             "p_total_steps": item.total_steps,
             "p_steps_per_epoch": item.steps_per_epoch,
-            "p_steps_done": max((point.step for point in item.points), default=0),
+            "p_steps_done": max(before["p_steps_done"], *(point.step for point in item.points), 0),
         }
-        for item in reports
-    ]
-    return _renewed(session, _ADVANCE, [item.lease for item in reports], changes)
+    return _renewed(session, _ADVANCE, changes)
 
 
-def _renewed(
-    session: Session, statement: Prepared, leases: Sequence[LeaseRef], changes: Sequence[dict[str, Any]]
-) -> set[LeaseRef]:
-    keys = {ref: fence(ref) for ref in leases}
-    rows = [keys[ref] | change for ref, change in zip(leases, changes, strict=True)]
+def _renewed(session: Session, statement: Prepared, changes: Mapping[LeaseRef, dict[str, Any]]) -> set[LeaseRef]:
+    keys = {ref: fence(ref) for ref in changes}
     # In the order of their ids, so that two batches over the same trials wait for each other instead of deadlocking.
-    rows.sort(key=itemgetter("p_trial"))
-    if statement.run(session, *rows) == len(leases):
-        return set(leases)
-    held = set(_CURRENT.rows(session, {"p_trials": [ref.trial_id for ref in leases]}))
+    rows = sorted((keys[ref] | change for ref, change in changes.items()), key=itemgetter("p_trial"))
+    if statement.run(session, *rows) == len(rows):
+        return set(changes)
+    held = set(_CURRENT.rows(session, {"p_trials": [ref.trial_id for ref in changes]}))
     return {ref for ref, found in keys.items() if tuple(found.values()) in held}
 
 

@@ -12,7 +12,7 @@ from contract.leases import ClaimRequest, Completion, HeartbeatRequest, Lease, L
 from service.clerk import Clerk
 from service.errors import Conflict, LeaseLost, ServiceError
 from service.jobs import Job, Joint
-from service.models import Attempt
+from service.models import Attempt, Trial
 from service.models import Point as Row
 from service.queue import Claim
 
@@ -116,6 +116,15 @@ def test_reports_of_one_moment_are_stored_and_a_stale_one_among_them_is_refused_
         rows = session.execute(select(Row.trial_id, Row.step).order_by(Row.trial_id, Row.step)).all()
     assert rows == [(1, 1), (1, 2), (3, 4)]
     assert [state.held for state in moment.answers(*jobs[2:])[0]] == [True]
+
+
+def test_a_trial_reported_on_twice_at_one_moment_is_as_far_as_the_farther_report(desk: Desk) -> None:
+    moment = Moment(desk)
+    desk.create(cells=1)
+    (ref,) = moment.held(1)
+    moment.answers(moment.report(ref, 7), moment.report(ref, 3, 4))
+    with desk.database.read() as session:
+        assert session.get_one(Trial, ref.trial_id).steps_done == 7
 
 
 def test_trials_completed_at_one_moment_end_each_with_its_own_result(desk: Desk) -> None:

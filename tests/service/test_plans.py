@@ -11,7 +11,7 @@ import pytest
 from desk import TTL_S, Desk, definition, token, worker
 from sqlalchemy import event, text
 
-from contract.leases import ClaimRequest, HeartbeatRequest
+from contract.leases import ClaimRequest, Completion, HeartbeatRequest, Point, TrialReport
 from service import queue, sweep
 from service.histories import Histories
 from service.models import Study
@@ -22,6 +22,8 @@ from service.search import strategy_for
 
 QUEUED = 3_000
 RARE = "digits/cnn"
+POINT = Point(step=5, values={"train_loss": 1.0})
+END = {"outcome": "complete", "metrics": {"val_loss": 0.5}, "steps_done": 20, "device_seconds": 1.0, "engine": "solo"}
 
 
 @pytest.fixture
@@ -71,14 +73,20 @@ def walks(desk: Desk) -> list[str]:
 def test_nothing_that_workers_ask_walks_over_the_trials_of_others(known: Desk) -> None:
     found = walks(known)
     tasks = (RARE, *(f"set-{index}/model" for index in range(5)))
-    asked = [ClaimRequest(worker=worker(tasks=tasks), token=token(), max_trials=count) for count in (1, 2)]
+    asked = [ClaimRequest(worker=worker(tasks=tasks), token=token(), max_trials=count) for count in (1, 1, 2)]
     with known.database.write() as session:
-        (one,), two = queue.claim(session, [Claim(request) for request in asked], now=known.now, ttl_s=TTL_S)
-    known.tokens |= {one.trial.id: asked[0].token, two[0].trial.id: asked[1].token}
+        leased = queue.claim(session, [Claim(request) for request in asked], now=known.now, ttl_s=TTL_S)
+    known.tokens |= {leases[0].trial.id: request.token for leases, request in zip(leased, asked, strict=True)}
+    refs = [known.ref(leases[0]) for leases in leased]
+    reports = [TrialReport(lease=ref, total_steps=20, steps_per_epoch=10, points=[POINT]) for ref in refs]
+    ends = [Completion.model_validate(END | {"lease": ref}) for ref in refs[1:]]
     with known.database.write() as session:
-        beat = HeartbeatRequest(worker_id=worker().id, leases=[known.ref(one)])
-        queue.heartbeat(session, [beat], now=known.now, ttl_s=TTL_S)
-    known.complete(known.ref(one))
+        for some in (refs[:1], refs):
+            beat = HeartbeatRequest(worker_id=worker().id, leases=some)
+            queue.heartbeat(session, [beat], now=known.now, ttl_s=TTL_S)
+            queue.report(session, [reports[: len(some)]], now=known.now, ttl_s=TTL_S)
+        queue.complete(session, [ends], now=known.now)
+    known.complete(refs[0])
     top_up(known.database, Histories(), 2, live=timedelta(seconds=TTL_S))
     with known.database.write() as session:
         sweep.sweep(session, now=known.now)
