@@ -1,4 +1,4 @@
-"""How fast the service hands out trials and takes reports, over HTTP, durable, beside Optuna's storages.
+"""How fast the service hands out trials and takes reports, over HTTP, durable, beside Optuna's storages and Ray Tune.
 
 Rates are requests answered after the commit (SQLite synchronous=FULL, or a PostgreSQL that syncs). The load generator
 is one process on raw sockets, the service another; what share of a core it took is told. The queue is filled
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 
 from benchmarks import Figure, publish
 from benchmarks.rig import optuna_peer
@@ -166,11 +167,26 @@ def against_optuna(kind: str, seconds: float) -> list[Figure]:
     return figures
 
 
+def against_ray(kind: str, seconds: float) -> list[Figure]:
+    """From one trial to the next when trials take no time: two workers, a trial a claim, against two reused actors."""
+    if find_spec("ray") is None:
+        print('  Ray Tune is left out; it needs: pip install "switchback[benchmarks]"')
+        return []
+    from benchmarks.peers.ray_tune import RayTune
+
+    ours = 1e3 / trials(kind, 2, 1, seconds)
+    with RayTune(2) as ray_tune:
+        ray_tune.nothing(4)
+        theirs = 1e3 * ray_tune.nothing(int(20 * seconds))
+    note = f"{ours:.2f} against {theirs:.1f} ms a trial"
+    return [Figure(f"{kind}: Ray Tune's time between trials over ours", theirs / ours, ">= 10", note)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short windows, 1 and 16 connections")
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead of SQLite")
-    parser.add_argument("--only", choices=("protocol", "latency", "proposing", "optuna"), help="one part")
+    parser.add_argument("--only", choices=("protocol", "latency", "proposing", "optuna", "ray"), help="one part")
     given = parser.parse_args()
     kind = KINDS[given.postgres]
     seconds, connections = (1.5, (1, 16)) if given.quick else (5.0, CONNECTIONS)
@@ -181,6 +197,7 @@ def main() -> int:
         "latency": lambda: [latency(kind, count, 32, 2 * seconds) for count in finished],
         "proposing": lambda: [proposing(count, count / 1_000) for count in asked],
         "optuna": lambda: against_optuna(kind, seconds),
+        "ray": lambda: against_ray(kind, seconds),
     }
     chosen = [given.only] if given.only else list(parts)
     return publish("dispatch", [figure for name in chosen for figure in parts[name]()])
