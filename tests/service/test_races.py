@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import pytest
-from desk import T0, TTL_S, Desk, definition, token
+from desk import T0, TTL_S, Desk, definition, token, worker
 from sqlalchemy import event, func, select
 
-from contract.leases import LeaseRef, Point, TrialReport
+from contract.leases import ClaimRequest, LeaseRef, Point, TrialReport
 from service import idempotency, models, queue, studies, sweep
 from service.errors import InFlight, LeaseLost
+from service.queue import Claim
 
 TRIALS = 50
 
@@ -154,3 +156,26 @@ def test_a_storm_of_duplicates_has_one_effect_each(desk: Desk) -> None:
 @pytest.mark.timeout(900)
 def test_1_000_storms_of_duplicates_have_one_effect_each(desk: Desk) -> None:
     assert storms(desk, 1_000) == (True, (1_000, 1_000, 10_000, 1_000.0))
+
+
+def test_one_token_claimed_twice_at_once_leases_once(desk: Desk) -> None:
+    desk.create(cells=3)
+    request = ClaimRequest(worker=worker(), token=token())
+    leased, go_on = threading.Event(), threading.Event()
+
+    def claim(*, hold: bool) -> list[int]:
+        with desk.database.write() as session:
+            (leases,) = queue.claim(session, [Claim(request)], now=desk.now, ttl_s=TTL_S)
+            leased.set()
+            assert not hold or go_on.wait(10)
+        return [lease.trial.id for lease in leases]
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(claim, hold=True)
+        assert leased.wait(10)
+        second = pool.submit(claim, hold=False)
+        with pytest.raises(TimeoutError):  # it waits for the first, whose lease nobody can see yet
+            second.result(timeout=0.3)
+        go_on.set()
+        assert first.result(10) == second.result(10)
+    assert desk.statuses() == ["leased", "queued", "queued"]
