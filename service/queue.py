@@ -261,7 +261,9 @@ def _studies_of(session: Session, refs: Sequence[LeaseRef]) -> dict[int, Any]:
 def _divided(items: Sequence[Item], parts: Sequence[Sequence[object]]) -> list[list[Item]]:
     """The items, which stand for all of these parts one after the other, for each of them."""
     left = iter(items)
-    return [list(islice(left, len(part))) for part in parts]
+    divided = [list(islice(left, len(part))) for part in parts]
+    assert sum(map(len, divided)) == sum(map(len, parts)) == len(items)  # nobody is given another's answer
+    return divided
 
 
 def _settled(

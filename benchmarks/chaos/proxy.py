@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import random
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -26,13 +27,15 @@ class Relay(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", "0")))
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in OWN}
+        asked = (self.command, self.path, body, headers)  # of this request: a late copy goes when others are here
         fate = self.draw.random()
         if fate < LATE:
             delay = self.draw.uniform(*LATE_S)
-            threading.Timer(delay, self._forward, (body,)).start()
+            threading.Timer(delay, _forward, (self.upstream, *asked)).start()
         elif fate < LATE + TWICE:
-            self._forward(body)
-        answer = self._forward(body)
+            _forward(self.upstream, *asked)
+        answer = _forward(self.upstream, *asked)
         if answer is None or self.draw.random() < LOST:
             self.close_connection = True  # the request was delivered; its answer is lost
             return
@@ -49,21 +52,24 @@ class Relay(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.do_POST()
 
-    def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes] | None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.upstream, timeout=8)
-        try:
-            given = {name: value for name, value in self.headers.items() if name.lower() not in OWN}
-            connection.request(self.command, self.path, body, given)
-            response = connection.getresponse()
-            kept = {name: value for name, value in response.headers.items() if name in KEPT}
-            return response.status, kept, response.read()
-        except (OSError, http.client.HTTPException):
-            return None
-        finally:
-            connection.close()
-
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name the standard library gives
         """Say nothing."""
+
+
+def _forward(
+    port: int, method: str, path: str, body: bytes, headers: Mapping[str, str]
+) -> tuple[int, dict[str, str], bytes] | None:
+    """Status, headers and body of the answer; None without one."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=8)
+    try:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        kept = {name: value for name, value in response.headers.items() if name in KEPT}
+        return response.status, kept, response.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
 
 
 class Quiet(ThreadingHTTPServer):
