@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 import numpy as np
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import BigInteger, Select, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from contract.pages import ChangesPage
@@ -68,7 +68,7 @@ def trials(
     settled = seen(session)  # before the rows: what changes from now on is not to be missed
     statement = _rows(study_id, status).order_by(Trial.number).limit(limit)
     if after is not None:
-        statement = statement.where(Trial.number > after)
+        statement = statement.where(Trial.number > literal(after, BigInteger()))  # of any size, unlike a number
     rows = session.execute(statement).all()
     items = [_row(trial, worker) for trial, worker in rows]
     return ChangesPage(items=items, next=str(items[-1].number) if len(rows) == limit else None, since=str(settled))

@@ -108,6 +108,13 @@ def test_a_change_committed_after_a_later_one_is_not_missed(desk: Desk) -> None:
     assert 7 in {row.steps_done for row in found.items}
 
 
+def test_a_cursor_beyond_all_numbers_finds_nothing(desk: Desk) -> None:
+    study_id = desk.create(cells=2)
+    with desk.database.read() as session:
+        assert results.trials(session, study_id, limit=5, after=2**62, status=None).items == []
+        assert results.changes(session, study_id, limit=5, since=(10**17, 9_999_999_999), status=None).items
+
+
 def explained(desk: Desk) -> list[str]:
     """The plans of all statements that are executed from now on."""
     plans: list[str] = []
