@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from worker.engine import divergence, dropout, optimizers
+from worker.engine import channels_last, divergence, dropout, optimizers
 from worker.engine.augment import DRAWS, augment, check_sizes
 from worker.engine.averages import Averages, Predict, state_of
 from worker.engine.engine import Steering
@@ -41,6 +41,7 @@ class Training:
             self._model = job.task.model().to(device=device, dtype=dtype).train()
         check_sizes(self._model, self._augment, self._data.train)
         self._dropouts, self._mask_seed = dropout.install(self._model), mask_seed(job)
+        channels_last.install(self._model, job.task.model, self._data.train.inputs)
         (lr,), momenta = self.rates.lr(0, 1), self.rates.momentum(0, 1)
         momentum = job.optimizer.momentum if momenta is None else momenta[0]
         groups = optimizers.groups(job.optimizer, self._model)

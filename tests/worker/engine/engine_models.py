@@ -32,7 +32,8 @@ MODELS = {
     "dropout": Measure(64, 200, 40),
     "own": Measure(64, 200, 40),
     "cnn": Measure(16, 30, 20),
-    "resnet20": Measure(8, 12, 3),
+    # Its rounding doubles or more every two updates; in bf16 it has little in common with float32 after twelve.
+    "resnet20": Measure(8, 6, 3),
     "vit_small": Measure(8, 24, 4),
     "gpt_small": Measure(2, 8, 2),
 }

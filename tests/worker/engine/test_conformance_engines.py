@@ -116,7 +116,8 @@ def test_masks_of_each_trials_own_are_those_of_solo(engine: str) -> None:
     [("mlp", "nesterov"), ("mlp", "adamw"), pytest.param("cnn", "nesterov", marks=pytest.mark.slow)],
 )
 def test_in_float32_lanes_are_as_near_to_solo_as_float32_is_to_float64(model: str, optimizer: str) -> None:
-    given = [job(lane, model=model, optimizer=optimizer) for lane in range(4)]
+    # Farther on a CNN jumps now and then, by some hits, and `solo` in float32 against float64 as often as lanes do.
+    given = [job(lane, model=model, optimizer=optimizer, steps=MODELS[model].wide) for lane in range(4)]
     found = lanes(*given)
     floor = max(gap(alone(one), alone(one, torch.float64)) for one in given)
     assert 0 < floor < 0.05

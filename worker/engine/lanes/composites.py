@@ -45,7 +45,13 @@ class Subsample:
     padding: int
 
     def __call__(self, flow: Flow, state: State) -> Flow:
-        value = channels(flow, state.lanes)[:, :, :: self.stride, :: self.stride]
+        value = channels(flow, state.lanes)
+        if value.is_contiguous(memory_format=torch.channels_last):
+            # Both as they are done to pixels that lie so; a slice's gradient would come in the usual order.
+            pixels = functional.avg_pool2d(value, 1, self.stride).permute(0, 2, 3, 1)
+            padded = functional.pad(pixels.reshape(*pixels.shape[:3], state.lanes, -1), (0, self.padding))
+            return Flow(padded.flatten(3).permute(0, 3, 1, 2), Layout.CHANNELS)
+        value = value[:, :, :: self.stride, :: self.stride]
         lanes = value.reshape(len(value), state.lanes, -1, *value.shape[2:])
         return Flow(functional.pad(lanes, (0, 0, 0, 0, 0, self.padding)).flatten(1, 2), Layout.CHANNELS)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from worker.engine.channels_last import laid
 from worker.engine.lanes.affine import affine
 from worker.engine.lanes.flow import Flow, Layout, State, channels, own, stacked
 
@@ -100,7 +101,7 @@ class Conv2d:
         dense = flow.layout is Layout.SHARED and self.groups == 1
         bias = None if self.bias is None else state.parameters[self.bias].flatten()
         out = functional.conv2d(
-            flow.value if dense else channels(flow, state.lanes),
+            laid(flow.value if dense else channels(flow, state.lanes)),
             state.parameters[self.weight].flatten(0, 1),
             bias,
             self.stride,
@@ -114,7 +115,7 @@ class Conv2d:
         weights = state.parameters[self.weight].unbind()
         biases = [None] * state.lanes if self.bias is None else state.parameters[self.bias].unbind()
         return [
-            functional.conv2d(value, weight, bias, self.stride, self.padding, self.dilation)
+            functional.conv2d(laid(value), weight, bias, self.stride, self.padding, self.dilation)
             for value, weight, bias in zip(values, weights, biases, strict=True)
         ]
 
