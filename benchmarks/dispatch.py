@@ -168,18 +168,23 @@ def against_optuna(kind: str, seconds: float) -> list[Figure]:
 
 
 def against_ray(kind: str, seconds: float) -> list[Figure]:
-    """From one trial to the next when trials take no time: two workers, a trial a claim, against two reused actors."""
+    """From one trial to the next when trials take no time: two workers against two actors, reused."""
     if find_spec("ray") is None:
         print('  Ray Tune is left out; it needs: pip install "switchback[benchmarks]"')
         return []
     from benchmarks.peers.ray_tune import RayTune
 
-    ours = 1e3 / trials(kind, 2, 1, seconds)
+    ours = {
+        how: 1e3 / trials(kind, 2, count, seconds) for how, count in {"": 1, f", {TOGETHER} a claim": TOGETHER}.items()
+    }
     with RayTune(2) as ray_tune:
         ray_tune.nothing(4)
         theirs = 1e3 * ray_tune.nothing(int(20 * seconds))
-    note = f"{ours:.2f} against {theirs:.1f} ms a trial"
-    return [Figure(f"{kind}: Ray Tune's time between trials over ours", theirs / ours, ">= 10", note)]
+    what = f"{kind}: Ray Tune's time between trials over ours"
+    return [
+        Figure(f"{what}{how}", theirs / took, ">= 10", f"{took:.2f} against {theirs:.1f} ms a trial")
+        for how, took in ours.items()
+    ]
 
 
 def main() -> int:
