@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
@@ -15,6 +15,11 @@ from service.driver import executed
 READERS = 16
 WRITERS = 16
 """Connections of a process at most: as many of each kind."""
+PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
+"""Hot statements are planned once for a connection: planning took PostgreSQL as long as they do."""
+LOOKING_UP = dict.fromkeys(("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"), "off")
+"""What is written is looked up in the order of an index. A plan that reads all that wait, or a table, is cheaper while
+these are few, but it is kept, and the queue is empty at one moment and long at the next."""
 
 
 def of(url: URL, patience_s: float) -> tuple[Engine, Engine]:
@@ -26,24 +31,22 @@ def of(url: URL, patience_s: float) -> tuple[Engine, Engine]:
     if url.get_backend_name() == "sqlite":
         text = url.render_as_string(hide_password=False)
         return _sqlite(text, "BEGIN IMMEDIATE", 1, patience_s), _sqlite(text, "BEGIN", READERS, patience_s)
-    writer, reader = (
-        _postgres(url, WRITERS, patience_s),
-        _postgres(url, READERS, patience_s, isolation_level="AUTOCOMMIT"),
-    )
-    event.listen(reader, "connect", _told(PLANNED_ONCE))
-    event.listen(writer, "connect", _told(PLANNED_ONCE | LOOKING_UP))
-    return writer, reader
+    writer = _postgres(url, WRITERS, patience_s, PLANNED_ONCE | LOOKING_UP)
+    return writer, _postgres(url, READERS, patience_s, PLANNED_ONCE, isolation_level="AUTOCOMMIT")
 
 
-PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
-"""Hot statements are planned once for a connection: planning took PostgreSQL as long as they do."""
-LOOKING_UP = dict.fromkeys(("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"), "off")
-"""What is written is looked up in the order of an index. A plan that reads all that wait, or a table, is cheaper while
-these are few, but it is kept, and the queue is empty at one moment and long at the next."""
+def _postgres(
+    url: URL,
+    count: int,
+    patience_s: float,
+    settings: Mapping[str, str],
+    **options: Any,  # SQLAlchemy's own
+) -> Engine:
+    """Each new connection is told of the settings.
 
-
-def _postgres(url: URL, count: int, patience_s: float, **options: Any) -> Engine:  # Any: SQLAlchemy's own
-    return create_engine(
+    Not by options of the connection: these are the user's own, in the URL, and poolers refuse them.
+    """
+    engine = create_engine(
         url,
         pool_size=count,
         max_overflow=0,
@@ -53,20 +56,14 @@ def _postgres(url: URL, count: int, patience_s: float, **options: Any) -> Engine
         **options,
     )
 
-
-def _told(settings: Mapping[str, str]) -> Callable[[PostgresConnection[Any], Any], None]:  # Any: rows; a private record
-    """Has each new connection told of settings.
-
-    Not by options of the connection: these are the user's own, in the URL, and poolers refuse them.
-    """
-
-    def _tell(connection: PostgresConnection[Any], record: Any) -> None:
+    @event.listens_for(engine, "connect")
+    def _tell(connection: PostgresConnection[Any], record: Any) -> None:  # Any: rows; SQLAlchemy's private record type
         usual, connection.autocommit = connection.autocommit, True
         for name, value in settings.items():
             connection.execute(f"SET {name} = {value}".encode())
         connection.autocommit = usual
 
-    return _tell
+    return engine
 
 
 def _sqlite(url: str, begin: str, count: int, patience_s: float) -> Engine:

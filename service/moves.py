@@ -152,6 +152,11 @@ class Term(NamedTuple):
     expires: datetime
 
     @property
+    def before(self) -> datetime:
+        """A lease's life before now: a worker not heard of since then is gone."""
+        return self.now - (self.expires - self.now)
+
+    @property
     def given(self) -> dict[str, datetime]:
         """As the parameters of a claim."""
         return {"p_now": self.now, "p_expires": self.expires}

@@ -68,6 +68,8 @@ _LAST_ENDED = Prepared(
 _SERVED = Prepared(
     _GOES_ON.where(among(Study.task_key, "p_tasks")).order_by(Study.id).with_for_update(skip_locked=True)
 )
+# In the order of an index over those that wait: PostgreSQL might look for one of them in the table itself.
+_ANY_WAITING = Prepared(select(Trial.id).where(WAITS).order_by(Trial.task_key, Trial.id).limit(1))
 _NEWEST = Prepared(select(func.max(Worker.last_seen_at).label("at")))
 _SLOTS = Prepared(
     select(func.count().label("count")).where(
@@ -249,10 +251,7 @@ class Planner:
         """Tell the claims that wait of trials that another process of the service has queued."""
         if not self._database.is_sqlite and self._bell.waiting:
             with self._database.read() as session:
-                if (
-                    session.scalar(select(Trial.id).where(WAITS).order_by(Trial.task_key, Trial.id).limit(1))
-                    is not None
-                ):
+                if _ANY_WAITING.first(session, {}) is not None:
                     self._bell.ring()
 
     def _sweep(self) -> None:

@@ -134,9 +134,9 @@ def _once_more(session: Session, request: ClaimRequest, term: Term) -> list[Any]
 
 def _shared_out(session: Session, request: ClaimRequest, owner: Owner, term: Term) -> list[Any]:
     """A claim's share of the trials that have waited longest."""
-    since, passed = term.now - (term.expires - term.now), list[str]()
+    passed = list[str]()
     while (head := next_in_line(session, request.worker.tasks, passed)) is not None:
-        count = share(session, request, head, since=since)
+        count = share(session, request, head, since=term.before)
         if not count:
             break
         claimed = lease(session, head.fusion_key, count, owner, term)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from service.database import Criteria, Database
+from service.database import LOCK_TIMEOUT_S, Criteria, Database
 from service.errors import Overloaded
 from service.jobs import Job, Result
 
@@ -119,11 +120,25 @@ class Writer:
 
     def _serve(self, group: Sequence[_Request]) -> None:
         outcomes: Sequence[object]
+        begun = time.monotonic()
         try:
             outcomes = self._database.write_together([(request.job, request.criteria) for request in group])
         except Exception as error:  # noqa: BLE001 - whatever it is, every request of the group is told
+            if isinstance(error, Overloaded) and time.monotonic() - begun > LOCK_TIMEOUT_S / 2:
+                group = [*group, *self._behind()]  # they have waited as long; each group of them would again
             outcomes = [error] * len(group)
         self._loop.call_soon_threadsafe(_answer, group, outcomes)
+
+    def _behind(self) -> list[_Request]:
+        """All requests that wait, to be answered by whoever takes them."""
+        found: list[_Request] = []
+        try:
+            while (request := self._requests.get(block=False)) is not None:
+                found.append(request)
+            self._requests.put(None)
+        except Empty:
+            pass
+        return found
 
 
 def _answer(group: Sequence[_Request], outcomes: Sequence[object]) -> None:

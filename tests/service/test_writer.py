@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -93,6 +94,28 @@ def test_closing_finishes_what_was_accepted(desk: Desk) -> None:
 
     assert served(desk.database, leave) == studies_made
     assert desk.statuses() == ["cancelled"] * 5
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_who_waits_behind_a_group_that_the_locked_database_refused_is_refused_with_it(
+    database_url: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GROUP", 1)
+    monkeypatch.setattr(writer, "LOCK_TIMEOUT_S", 1)
+    monkeypatch.setattr("service.database.LOCK_TIMEOUT_S", 1)
+
+    async def crowd(found: Writer) -> list[object]:
+        asked = [asyncio.create_task(found.write(lambda _session, _now: True)) for _ in range(100)]
+        return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)  # one by one: 100 s
+
+    with (
+        closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as other,
+        closing(Database(Settings(database=database_url))) as own,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        outcomes = served(own, crowd)
+    assert isinstance(outcomes, list)
+    assert {type(outcome) for outcome in outcomes} == {Overloaded}
 
 
 def test_requests_of_one_moment_share_a_commit(desk: Desk) -> None:
