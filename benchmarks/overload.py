@@ -30,8 +30,8 @@ from service.models import Point
 from service.settings import Settings
 
 WORKERS, ARRAY = 2_048, 64
-HELD_S, FREE_S = 5.9, 0.01
-"""How long the other program holds the write lock, and how long it leaves it."""
+HELD_S, FREE_S = 25.0, 0.12
+"""How long the other program holds the write lock, and how long it leaves it: SQLite looks every 0.1 s."""
 WARM_S = 10.0
 """By then every connection is there, and the queue before the writer is full: memory grows no more."""
 BUSY = frozenset({429, 503})
