@@ -6,6 +6,7 @@ again (an answer was lost) returns the same leases. Every write carries the leas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
@@ -127,9 +128,13 @@ class ReportBatch(Message):
     reports: Annotated[list[TrialReport], Field(min_length=1, max_length=1_000)]
 
     def model_post_init(self, context: object) -> None:
-        points = sum(len(report.points) for report in self.reports)
-        if points > MAX_POINTS_PER_REPORT:
-            raise ValueError(f"reports: at most {MAX_POINTS_PER_REPORT} points in a batch, got {points}")
+        _counted(self.reports)
+
+
+def _counted(reports: Sequence[TrialReport]) -> None:
+    points = sum(len(report.points) for report in reports)
+    if points > MAX_POINTS_PER_REPORT:
+        raise ValueError(f"reports: at most {MAX_POINTS_PER_REPORT} points in a batch, got {points}")
 
 
 class ReportReply(View):
@@ -151,9 +156,20 @@ class Completion(Message):
 
 
 class CompletionBatch(Message):
-    """Trials that have ended, stored together or not at all: those trained together end together."""
+    """Trials that have ended, stored together or not at all: those trained together end together.
+
+    `reports` are the last points of these trials, at most 1,000 in all; they need no request of their own.
+    """
 
     completions: Annotated[list[Completion], Field(min_length=1, max_length=MAX_COMPLETIONS)]
+    reports: Annotated[list[TrialReport], Field(default_factory=list, max_length=MAX_COMPLETIONS)]
+
+    def model_post_init(self, context: object) -> None:
+        _counted(self.reports)
+        ending = {one.lease for one in self.completions}
+        others = sorted({report.lease.trial_id for report in self.reports if report.lease not in ending})
+        if others:
+            raise ValueError(f"reports: must be of trials that end here, got trials {others}")
 
 
 class Failure(Message):

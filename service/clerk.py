@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from contract.leases import Completion, HeartbeatRequest, Lease, LeaseState, TrialReport
+from contract.leases import CompletionBatch, HeartbeatRequest, Lease, LeaseState, TrialReport
 from contract.trials import TrialStatus
 from service import planner, queue
 from service.database import Database
@@ -62,7 +62,7 @@ class Clerk:
         return queue.report(session, batches, now=now, ttl_s=self._ttl_s)
 
     def completions(
-        self, session: Session, now: datetime, batches: Sequence[Sequence[Completion]]
+        self, session: Session, now: datetime, batches: Sequence[CompletionBatch]
     ) -> list[list[TrialStatus]]:
         """What becomes of the trials of each batch."""
         return queue.complete(session, batches, now=now)

@@ -1,4 +1,4 @@
-"""The points of a trial's curve: which of those reported belong to it, and which of them show it well enough."""
+"""The points of a trial's curve: they are kept, chosen by whether they belong to it, and thinned to show it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from pydantic_core import from_json
 from sqlalchemy import ColumnElement, Text, and_, cast, func, or_, select
 from sqlalchemy.orm import Session
 
-from service.models import Attempt, Point, Trial
+from contract.leases import TrialReport
+from service import attempts
+from service.inserting import Inserting, kept
+from service.models import Attempt, Point, Trial, table
+
+_POINTS = Inserting(table(Point), table(Point).c.keys(), conflict=kept)
 
 
 class Stretch(NamedTuple):
@@ -27,6 +32,17 @@ class Reported(NamedTuple):
 
     steps: list[int]
     values: list[dict[str, float]]
+
+
+def store(session: Session, reports: Sequence[TrialReport]) -> None:
+    """Keep what these reports say, each point once however often it comes."""
+    rows = [
+        {"trial_id": item.lease.trial_id, "attempt": item.lease.attempt, "step": point.step, "values": point.values}
+        for item in reports
+        for point in item.points
+    ]
+    _POINTS.run(session, rows)
+    attempts.begin_anew(session, [item.lease for item in reports if item.resumed_from is None])
 
 
 def stretches(session: Session, trials: Sequence[Trial]) -> dict[int, list[Stretch]]:

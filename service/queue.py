@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from contract.leases import (
     ClaimRequest,
     Completion,
+    CompletionBatch,
     Directive,
     Failure,
     HeartbeatRequest,
@@ -27,13 +28,12 @@ from contract.leases import (
     TrialReport,
 )
 from contract.trials import AttemptOutcome, TrialStatus
-from service import attempts
+from service import points
 from service.definitions import DEFINITION, RUNS, parsed
 from service.errors import LeaseLost
 from service.handout import claimed_before, leases_of, next_in_line, share, used_among
-from service.inserting import Inserting, kept
 from service.lifecycle import TRANSITIONS, Move
-from service.models import Attempt, Point, Study, Trial, table
+from service.models import Attempt, Study, Trial
 from service.moves import (
     HELD,
     OF_STUDY,
@@ -55,7 +55,6 @@ from service.roster import hear_from, see_workers
 
 Item = TypeVar("Item")
 
-_POINTS = Inserting(table(Point), table(Point).c.keys(), conflict=kept)
 _RUNNING = Prepared(select(Trial.id, Study.paused_at).join(Study).where(among(Trial.id, "p_trials"), RUNS))
 _STUDIES_OF = Prepared(
     select(Trial.id, Study.status, DEFINITION, Trial.failures).join(Study).where(among(Trial.id, "p_trials"))
@@ -167,37 +166,38 @@ def report(
     stale = [(ref.trial_id, ref.attempt) for ref in leases if ref not in held]
     if stale:
         raise LeaseLost(stale)
-    rows = [
-        {"trial_id": item.lease.trial_id, "attempt": item.lease.attempt, "step": point.step, "values": point.values}
-        for item in reports
-        for point in item.points
-    ]
-    _POINTS.run(session, rows)
-    attempts.begin_anew(session, [item.lease for item in reports if item.resumed_from is None])
+    points.store(session, reports)
     return _divided(_states(session, leases, held, ttl_s=ttl_s), batches)
 
 
-def complete(session: Session, batches: Sequence[Sequence[Completion]], *, now: datetime) -> list[list[TrialStatus]]:
-    """End trials with their results; all that is given, or nothing when a lease in it is stale.
+def complete(session: Session, batches: Sequence[CompletionBatch], *, now: datetime) -> list[list[TrialStatus]]:
+    """End trials with their last points and results; all that is given, or nothing when a lease in it is stale.
 
     One that is complete and lacks its objective has failed, and says which metric it lacks.
     """
+    asked = [batch.completions for batch in batches]
     # In the order of their ids, so that two batches over the same trials wait for each other instead of deadlocking.
-    requests = sorted(chain(*batches), key=lambda request: request.lease.trial_id)
+    requests = sorted(chain(*asked), key=lambda request: request.lease.trial_id)
+    reports = list(chain(*(batch.reports for batch in batches)))
+    last = {report.lease: report for report in reports}
     studies = _studies_of(session, [request.lease for request in requests])
-    ends: dict[Move, list[tuple[LeaseRef, Change]]] = {}
+    ends: dict[tuple[Move, bool], list[tuple[LeaseRef, Change]]] = {}
     for request in requests:
-        name, change = _result(request, parsed(studies[request.lease.trial_id].definition).objective.metric)
-        ends.setdefault(name, []).append((request.lease, change))
+        ref, metric = request.lease, parsed(studies[request.lease.trial_id].definition).objective.metric
+        name, change = _result(request, last.get(ref), metric)
+        ends.setdefault((name, ref in last), []).append((ref, change))
     statuses: dict[LeaseRef, TrialStatus] = {}
-    for name, changes in ends.items():
+    ended = set[LeaseRef]()
+    for (name, _), changes in ends.items():
         moved = move_each(session, name, HELD, [change for _, change in changes], now=now)
         for (ref, _), found in zip(changes, moved, strict=True):
             statuses[ref] = _settled(session, ref, name, found, (OUTCOMES[name],))
-    return [[statuses[request.lease] for request in batch] for batch in batches]
+            ended |= {ref} if found else set()
+    points.store(session, [report for report in reports if report.lease in ended])
+    return [[statuses[request.lease] for request in batch] for batch in asked]
 
 
-def _result(request: Completion, metric: str) -> tuple[Move, Change]:
+def _result(request: Completion, last: TrialReport | None, metric: str) -> tuple[Move, Change]:
     value = request.metrics.get(metric)
     name, reason = _OUTCOME_MOVES[request.outcome], request.reason
     if name == "complete" and value is None:
@@ -205,6 +205,8 @@ def _result(request: Completion, metric: str) -> tuple[Move, Change]:
         name, reason = "fail", f"objective.metric: must be a metric the task reports ({offered}), got {metric!r}"
     values = {"metrics": request.metrics, "steps_done": request.steps_done, "engine": request.engine}
     values |= {"objective": value, "device_seconds": request.device_seconds}
+    if last is not None:
+        values |= {"total_steps": last.total_steps, "steps_per_epoch": last.steps_per_epoch}
     return name, Change(fence(request.lease), reason, values)
 
 

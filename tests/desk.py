@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from contract.leases import ClaimRequest, Completion, Lease, LeaseRef, WorkerInfo
+from contract.leases import ClaimRequest, Completion, CompletionBatch, Lease, LeaseRef, TrialReport, WorkerInfo
 from contract.studies import CreateStudy
 from contract.trials import TrialStatus
 from service import queue, studies, sweep
@@ -76,12 +76,20 @@ class Desk:
     def ref(self, lease: Lease) -> LeaseRef:
         return LeaseRef(trial_id=lease.trial.id, attempt=lease.attempt, token=self.tokens[lease.trial.id])
 
-    def complete(self, ref: LeaseRef, *, loss: float | None = 0.5, outcome: str = "complete") -> TrialStatus:
+    def complete(
+        self,
+        ref: LeaseRef,
+        *,
+        loss: float | None = 0.5,
+        outcome: str = "complete",
+        last: TrialReport | None = None,
+    ) -> TrialStatus:
         metrics = {} if loss is None else {"val_loss": loss}
         body: dict[str, Any] = {"outcome": outcome, "steps_done": 20, "device_seconds": 1.0, "engine": "solo"}
         request = Completion.model_validate(body | {"lease": ref.model_dump(), "metrics": metrics})
+        batch = CompletionBatch(completions=[request], reports=[] if last is None else [last])
         with self.database.write() as session:
-            return queue.complete(session, [[request]], now=self.now)[0][0]
+            return queue.complete(session, [batch], now=self.now)[0][0]
 
     def sweep(self) -> int:
         with self.database.write() as session:

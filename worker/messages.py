@@ -40,7 +40,7 @@ def gathered(waiting: deque[Message]) -> list[Message]:
     Lanes that end together tell points, end, points, end.
     """
     first = waiting.popleft()
-    room = (MAX_COMPLETIONS if isinstance(first, Completion) else MAX_POINTS_PER_REPORT) - _size(first)
+    room = MAX_POINTS_PER_REPORT - _size(first)
     batch, passed, behind = [first], list[Message](), set[LeaseRef]()
     while not callable(first) and waiting and (room := room - _size(waiting[0])) >= 0:
         message = waiting.popleft()
@@ -56,12 +56,15 @@ def gathered(waiting: deque[Message]) -> list[Message]:
 
 
 def _size(message: Message) -> int:
-    return max(1, len(message.points)) if isinstance(message, TrialReport) else 1
+    """Its share of a request's room, in points."""
+    if isinstance(message, TrialReport):
+        return max(1, len(message.points))
+    return MAX_POINTS_PER_REPORT // MAX_COMPLETIONS + 1
 
 
 def _alike(one: Message, other: Message) -> bool:
-    """Whether two messages may be on their way together: reports or results in one request, others side by side."""
-    kinds = (TrialReport, Completion, Failure | Release)
+    """Whether two messages may be on their way together: results with the points before them, others side by side."""
+    kinds = (TrialReport | Completion, Failure | Release)
     return any(isinstance(one, kind) and isinstance(other, kind) for kind in kinds)
 
 

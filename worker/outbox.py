@@ -6,11 +6,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from client.errors import LeaseLost, RequestRefused, ServiceUnavailable, UnexpectedAnswer
 from client.leases import LeaseClient
@@ -34,6 +34,15 @@ from worker.snapshot_file import encode
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+
+
+class Ended(NamedTuple):
+    """A result, and the points before it that nobody has been told."""
+
+    end: Completion
+    last: TrialReport | None
+
+
 LINGER_S = 1.0
 """Points wait this long for company, so that a fast trial costs the service one batch, not a hundred."""
 
@@ -102,12 +111,10 @@ class Outbox:
     def _run(self) -> None:
         while batch := self._take():
             match batch[0]:
-                case TrialReport():
-                    self._deliver([item for item in batch if isinstance(item, TrialReport)])
+                case TrialReport() | Completion():
+                    self._tell(batch)
                 case Checkpoint() as checkpoint:
                     self._deliver_checkpoint(checkpoint)
-                case Completion():
-                    self._complete([item for item in batch if isinstance(item, Completion)])
                 case Failure() | Release():
                     list(self._senders.map(self._give_back, batch))
                 case call:
@@ -131,6 +138,14 @@ class Outbox:
 
     def _ready(self) -> bool:
         return self._closing or self._urgent or len(self._waiting) >= MAX_POINTS_PER_REPORT
+
+    def _tell(self, batch: Sequence[Message]) -> None:
+        """Send points and results: what is the last of a trial goes with its result."""
+        ends = {item.lease: item for item in batch if isinstance(item, Completion)}
+        reports = [item for item in batch if isinstance(item, TrialReport)]
+        self._deliver([item for item in reports if item.lease not in ends])
+        last = {item.lease: item for item in merged(item for item in reports if item.lease in ends)}
+        self._complete([Ended(end, last.get(lease)) for lease, end in ends.items()])
 
     def _deliver(self, reports: list[TrialReport]) -> None:
         """Send the reports as one batch; when it is refused, trial by trial, so that only the culprit suffers."""
@@ -173,21 +188,23 @@ class Outbox:
         if path is not None:
             self._files[lease] = path
 
-    def _complete(self, completions: list[Completion]) -> None:
+    def _complete(self, ended: Sequence[Ended]) -> None:
         """As `_deliver`; a result that the service refuses for itself ends its trial as a failure."""
-        for one in completions:
-            self._kept(one.lease, None)
-        current = [one for one in completions if not self._holdings.is_lost(one.lease)]
+        for one in ended:
+            self._kept(one.end.lease, None)
+        current = [one for one in ended if not self._holdings.is_lost(one.end.lease)]
         if not current:
             return
+        reports = [one.last for one in current if one.last is not None]
+        batch = CompletionBatch(completions=[one.end for one in current], reports=reports)
         try:
-            self._insist(lambda: self._client.complete(CompletionBatch(completions=current)))
+            self._insist(lambda: self._client.complete(batch))
         except RequestRefused as error:
             if len(current) > 1:
                 for one in current:
                     self._complete([one])
                 return
-            (ending,) = current
+            ending = current[0].end
             self._refused(ending.lease, error)
             if not isinstance(error, LeaseLost):
                 text = f"the service refused its result: {error}"[:MAX_ERROR]

@@ -69,12 +69,11 @@ def lost(evidence: Evidence) -> Iterator[Violation]:
         if row is None or row.worker != call.worker:
             yield Violation("lost", f"claim of {lease} by {call.worker}: the attempt is {row}", call.answered)
     for call in evidence.writes():
-        if call.kind == "report":
-            for step, value in call.values.items():
-                found = state.points.get((*call.lease, step))
-                if found != value:
-                    yield Violation("lost", f"point {call.lease} step {step}: {value}, got {found}", call.answered)
-        elif call.outcome:
+        for step, value in call.values.items():
+            found = state.points.get((*call.lease, step))
+            if found != value:
+                yield Violation("lost", f"point {call.lease} step {step}: {value}, got {found}", call.answered)
+        if call.outcome:
             row = state.attempts.get(call.lease)
             if row is None or not call.stands(row.outcome):
                 yield Violation("lost", f"{call.kind} of {call.lease}: the attempt is {row}", call.answered)

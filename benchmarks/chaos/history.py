@@ -39,7 +39,7 @@ class Call:
 
     A claim's answer lists `leases` and the checkpoints they `resume` from, a creation's names its `study`.
 
-    `values` are what a report carried, step -> loss; `outcome` is what an end asked for.
+    `values` are what a report or an end carried, step -> loss; `outcome` is what an end asked for.
     """
 
     worker: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -34,6 +34,7 @@ TIMEOUT_S = 8.0
 SECONDS = 1.0
 """What every end of an attempt books, so that one applied twice shows."""
 STEPS = 12
+WITH_POINTS = frozenset({"complete", "diverged"})
 TASK = "digits/mlp"
 
 
@@ -81,11 +82,8 @@ class Wire:
         return self._note("heartbeat", ask, ref, zombie=zombie)
 
     def report(self, ref: LeaseRef, values: dict[int, float], *, zombie: bool = False) -> Call:
-        points = [Point(step=step, values={"train_loss": value}) for step, value in values.items()]
-        body = TrialReport(lease=ref, total_steps=STEPS, steps_per_epoch=STEPS, points=points)
-
         def ask(call: Call) -> Call:
-            self.client.report(ReportBatch(reports=[body]))
+            self.client.report(ReportBatch(reports=[_report(ref, values)]))
             return call
 
         return self._note("report", ask, ref, values=values, zombie=zombie)
@@ -108,16 +106,17 @@ class Wire:
 
         return self._note("fetch", ask, ref, file=file)
 
-    def end(self, ref: LeaseRef, outcome: str, *, zombie: bool = False) -> Call:
-        """Complete, diverged, failed or preempted."""
-        kind, send = self._ending(ref, outcome)
+    def end(self, ref: LeaseRef, outcome: str, values: dict[int, float] | None = None, *, zombie: bool = False) -> Call:
+        """Complete or diverged, with these last points; failed or preempted, without them."""
+        last = values or {} if outcome in WITH_POINTS else {}
+        kind, send = self._ending(ref, outcome, last)
 
         def ask(call: Call) -> Call:
             return replace(call, status=send().status)
 
-        return self._note(kind, ask, ref, outcome=outcome, zombie=zombie)
+        return self._note(kind, ask, ref, values=last, outcome=outcome, zombie=zombie)
 
-    def _ending(self, ref: LeaseRef, outcome: str) -> tuple[Kind, Callable[[], Acknowledged]]:
+    def _ending(self, ref: LeaseRef, outcome: str, last: dict[int, float]) -> tuple[Kind, Callable[[], Acknowledged]]:
         if outcome == "failed":
             failure = Failure(lease=ref, error="ValueError: told to", device_seconds=SECONDS)
             return "fail", lambda: self.client.fail(failure)
@@ -126,7 +125,8 @@ class Wire:
             return "release", lambda: self.client.release(release)
         body = {"lease": ref, "outcome": outcome, "metrics": {"val_loss": 0.5}, "steps_done": STEPS, "engine": "chaos"}
         done = Completion.model_validate({**body, "device_seconds": SECONDS})
-        return "complete", lambda: self.client.complete(CompletionBatch(completions=[done])).trials[0]
+        batch = CompletionBatch(completions=[done], reports=[_report(ref, last)] if last else [])
+        return "complete", lambda: self.client.complete(batch).trials[0]
 
     def _note(
         self,
@@ -177,6 +177,11 @@ class Wire:
 
 def _file(view: ArtifactView) -> File:
     return File(view.name, view.attempt, view.step, view.sha256)
+
+
+def _report(ref: LeaseRef, values: Mapping[int, float]) -> TrialReport:
+    points = [Point(step=step, values={"train_loss": value}) for step, value in values.items()]
+    return TrialReport(lease=ref, total_steps=STEPS, steps_per_epoch=STEPS, points=points)
 
 
 def token() -> str:

@@ -47,11 +47,14 @@ class Worker:
     def train(self, ref: LeaseRef) -> None:
         """One attempt, as one of three kinds: steady, silent for too long, or late by a hair."""
         kind = self.draw.choices(("steady", "silent", "edge"), (0.75, 0.15, 0.1))[0]
-        step = 0
+        step, last = 0, dict[int, float]()
         while step < STEPS:
             until = min(STEPS, step + self.draw.randint(1, 5))
             values = {number: self.draw.random() for number in range(step + 1, until + 1)}
             step = until
+            if step == STEPS and self.draw.random() < 0.5:
+                last = values
+                break
             verdict = self._said(ref, values)
             if verdict == "stale":
                 self.haunt(ref)
@@ -66,7 +69,7 @@ class Worker:
             time.sleep(self.ttl_s * self.draw.uniform(0.97, 1.1))
         if self.draw.random() < 0.3:
             self._put(ref, "model", step)
-        self._finish(ref)
+        self._finish(ref, last)
 
     def haunt(self, ref: LeaseRef) -> None:
         """The lease is gone: whatever is written with it now must be refused."""
@@ -86,18 +89,19 @@ class Worker:
             return "stale"
         return answered(partial(self.wire.report, ref, values), PAUSES_S, self._over).verdict
 
-    def _finish(self, ref: LeaseRef) -> None:
+    def _finish(self, ref: LeaseRef, last: dict[int, float]) -> None:
         outcome = self.draw.choices([name for name, _ in ENDINGS], [weight for _, weight in ENDINGS])[0]
-        call = answered(partial(self.wire.end, ref, outcome), PAUSES_S, self._over)
+        call = answered(partial(self.wire.end, ref, outcome, last), PAUSES_S, self._over)
         if call.verdict == "ok" and self.draw.random() < 0.2:
-            self.wire.end(ref, outcome)  # an end sent again is acknowledged again
+            self.wire.end(ref, outcome, last)  # an end sent again is acknowledged again
         if call.verdict != "unknown" and self.draw.random() < 0.3:
             self._write_after(ref, outcome)
 
     def _write_after(self, ref: LeaseRef, outcome: str) -> None:
         """The attempt is over, by this worker's own word."""
         self.wire.report(ref, {STEPS + 1: self.draw.random()}, zombie=True)
-        self.wire.end(ref, "diverged" if outcome == "complete" else "complete", zombie=True)
+        last = {STEPS + 2: self.draw.random()}
+        self.wire.end(ref, "diverged" if outcome == "complete" else "complete", last, zombie=True)
 
     def _over(self) -> bool:
         return self.stopped

@@ -111,9 +111,9 @@ class Hand:
                 raise RuntimeError(f"asked for {count} trials, got {len(leases)}: fill the queue with more")
 
     def cycles(self, waits: list[float], count: int = 1) -> Script:
-        """Claim, report one point of each trial, complete each; the time of the claim of every trial goes to `waits`.
+        """Claim, complete each trial with a point of it; the time of the claim of every trial goes to `waits`.
 
-        Trials of one claim are reported in one request and completed in one, as a worker does it.
+        The last point of a trial goes with its result, and trials of one claim in one request, as a worker does it.
         """
         while True:
             token, data = self.claim(count)
@@ -122,9 +122,8 @@ class Hand:
             refs = [reference(lease, token) for lease in leases]
             waits += [1e3 * (time.perf_counter() - begun)] * len(leases)
             if refs:
-                (yield post("/leases/report", {"reports": [reported(ref, [1]) for ref in refs]})).json()
-            if refs:
-                (yield post("/leases/complete", {"completions": [completion(ref) for ref in refs]})).json()
+                ends = {"completions": list(map(completion, refs)), "reports": [reported(ref, [1]) for ref in refs]}
+                (yield post("/leases/complete", ends)).json()
 
 
 def reference(lease: Any, token: str) -> dict[str, Any]:

@@ -84,11 +84,11 @@ async def report(body: ReportBatch, ctx: Ctx) -> ReportReply:
 
 @router.post("/complete")
 async def complete(body: CompletionBatch, ctx: Ctx) -> CompletionReply:
-    """End trials with their results; all of the batch or, when a lease in it is stale (409 `lease-lost`), none.
+    """End trials, with their last points; all of the batch or, when a lease in it is stale (409 `lease-lost`), none.
 
     Sent again with the same leases, it answers the same.
     """
-    statuses = await ctx.write(Joint(ctx.clerk.completions, body.completions))
+    statuses = await ctx.write(Joint(ctx.clerk.completions, body))
     trials = [one.lease.trial_id for one in body.completions]
     ctx.planner.wake(*trials)
     ended = zip(trials, statuses, strict=True)

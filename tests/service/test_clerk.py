@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from desk import TTL_S, Desk, token, worker
 from sqlalchemy import func, select
 
-from contract.leases import ClaimRequest, Completion, HeartbeatRequest, Lease, LeaseRef, Point, TrialReport
+from contract.leases import (
+    ClaimRequest,
+    Completion,
+    CompletionBatch,
+    HeartbeatRequest,
+    Lease,
+    LeaseRef,
+    Point,
+    TrialReport,
+)
 from service.clerk import Clerk
 from service.errors import Conflict, LeaseLost, ServiceError
 from service.jobs import Job, Joint
@@ -31,20 +41,26 @@ class Moment:
         return Joint(self.clerk.claims, Claim(request, access))
 
     def report(self, ref: LeaseRef, *steps: int) -> Job[Any]:
-        points = [Point(step=step, values={"train_loss": float(step)}) for step in steps]
-        one = TrialReport(lease=ref, total_steps=20, steps_per_epoch=10, points=points)
-        return Joint(self.clerk.reports, [one])
+        return Joint(self.clerk.reports, [told(ref, *steps)])
 
-    def complete(self, *refs: LeaseRef, outcome: str = "complete", **metrics: float) -> Job[Any]:
+    def complete(
+        self, *refs: LeaseRef, outcome: str = "complete", last: Sequence[TrialReport] = (), **metrics: float
+    ) -> Job[Any]:
         body: dict[str, Any] = {"outcome": outcome, "steps_done": 20, "device_seconds": 1.0, "engine": "solo"}
         body |= {"metrics": metrics or {"val_loss": 0.5}}
-        return Joint(self.clerk.completions, [Completion.model_validate(body | {"lease": ref}) for ref in refs])
+        ends = [Completion.model_validate(body | {"lease": ref}) for ref in refs]
+        return Joint(self.clerk.completions, CompletionBatch(completions=ends, reports=list(last)))
 
     def held(self, count: int) -> list[LeaseRef]:
         """Leases claimed at one moment, by workers of their own."""
         asked = [claimed(index) for index in range(count)]
         leases = self.answers(*map(self.claim, asked))
         return [reference(found, request) for found, request in zip(leases, asked, strict=True)]
+
+
+def told(ref: LeaseRef, *steps: int) -> TrialReport:
+    points = [Point(step=step, values={"train_loss": float(step)}) for step in steps]
+    return TrialReport(lease=ref, total_steps=20, steps_per_epoch=10, points=points)
 
 
 def claimed(index: int = 0, **changes: Any) -> ClaimRequest:
@@ -140,6 +156,39 @@ def test_trials_completed_at_one_moment_end_each_with_its_own_result(desk: Desk)
     assert moment.answers(*jobs) == [["complete", "complete"], ["diverged"], ["failed"]]
     with desk.database.read() as session:
         assert session.scalar(select(func.count()).where(Attempt.ended_at.is_(None))) == 0
+
+
+def test_the_last_points_of_a_trial_are_stored_with_its_result_and_count_once(desk: Desk) -> None:
+    moment = Moment(desk)
+    desk.create(cells=3)
+    refs = moment.held(3)
+    moment.answers(moment.report(refs[0], 1, 2))
+    jobs = [
+        moment.complete(refs[0], refs[1], last=[told(refs[0], 2, 3)]),
+        moment.complete(refs[2], outcome="diverged", last=[told(refs[2], 1)]),
+    ]
+    for _ in range(2):
+        assert moment.answers(*jobs) == [["complete", "complete"], ["diverged"]]
+    with desk.database.read() as session:
+        stored = session.execute(select(Row.trial_id, Row.step).order_by(Row.trial_id, Row.step)).all()
+        found = session.execute(select(Trial.total_steps, Trial.steps_per_epoch).order_by(Trial.id)).all()
+    assert stored == [(1, 1), (1, 2), (1, 3), (3, 1)]
+    assert found == [(20, 10), (None, None), (20, 10)]
+
+
+def test_the_points_of_a_result_that_is_refused_are_not_stored(desk: Desk) -> None:
+    moment = Moment(desk)
+    desk.create(cells=2)
+    refs = moment.held(2)
+    forged = refs[1].model_copy(update={"token": token()})
+    last = [told(refs[0], 1), told(forged, 1)]
+    (refused,) = moment.answers(moment.complete(refs[0], forged, last=last))
+    assert (type(refused), desk.statuses()) == (LeaseLost, ["leased", "leased"])
+    (own,) = moment.answers(moment.complete(refs[1]))
+    (late,) = moment.answers(moment.complete(refs[1], outcome="diverged", last=[told(refs[1], 2)]))
+    assert (own, type(late)) == (["complete"], LeaseLost)
+    with desk.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Row)) == 0
 
 
 def test_a_stale_completion_refuses_its_batch_and_no_other(desk: Desk) -> None:

@@ -11,7 +11,7 @@ import pytest
 from desk import TTL_S, Desk, definition, token, worker
 from sqlalchemy import event, text
 
-from contract.leases import ClaimRequest, Completion, HeartbeatRequest, Point, TrialReport
+from contract.leases import ClaimRequest, Completion, CompletionBatch, HeartbeatRequest, Point, TrialReport
 from service import queue, sweep
 from service.histories import Histories
 from service.models import Study
@@ -85,7 +85,7 @@ def test_nothing_that_workers_ask_walks_over_the_trials_of_others(known: Desk) -
             beat = HeartbeatRequest(worker_id=worker().id, leases=some)
             queue.heartbeat(session, [beat], now=known.now, ttl_s=TTL_S)
             queue.report(session, [reports[: len(some)]], now=known.now, ttl_s=TTL_S)
-        queue.complete(session, [ends], now=known.now)
+        queue.complete(session, [CompletionBatch(completions=ends, reports=reports[1:])], now=known.now)
     known.complete(refs[0])
     top_up(known.database, Histories(), 2, live=timedelta(seconds=TTL_S))
     with known.database.write() as session:

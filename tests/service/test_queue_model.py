@@ -124,9 +124,7 @@ class Queue(RuleBasedStateMachine):
 
     @rule(ref=leases, steps=strategies.sets(strategies.integers(1, 20), min_size=1, max_size=3))
     def report(self, ref: LeaseRef, steps: set[int]) -> None:
-        points = [Point(step=step, values={"train_loss": 1.0}) for step in steps]
-        body = TrialReport(lease=ref, total_steps=20, steps_per_epoch=10, points=points)
-        model = self.trials[ref.trial_id]
+        body, model = told(ref, steps), self.trials[ref.trial_id]
 
         def send(session: Any, request: TrialReport, *, now: Any) -> str:
             queue.report(session, [[request]], now=now, ttl_s=TTL_S)
@@ -137,13 +135,19 @@ class Queue(RuleBasedStateMachine):
             model.expires = self.clock + TTL_S
             model.points |= {(ref.attempt, step) for step in steps}
 
-    @rule(ref=leases, outcome=strategies.sampled_from(["complete", "diverged"]))
-    def complete(self, ref: LeaseRef, outcome: str) -> None:
+    @rule(
+        ref=leases,
+        outcome=strategies.sampled_from(["complete", "diverged"]),
+        steps=strategies.sets(strategies.integers(1, 20), max_size=2),
+    )
+    def complete(self, ref: LeaseRef, outcome: str, steps: set[int]) -> None:
+        model = self.trials[ref.trial_id]
+        model.points |= {(ref.attempt, step) for step in steps} if model.held_by(ref) else set()
         try:
-            answer: str = self.desk.complete(ref, outcome=outcome)
+            answer: str = self.desk.complete(ref, outcome=outcome, last=told(ref, steps) if steps else None)
         except LeaseLost:
             answer = LOST
-        assert answer == self.trials[ref.trial_id].settle(ref, outcome, outcome, outcome)
+        assert answer == model.settle(ref, outcome, outcome, outcome)
 
     @rule(ref=leases)
     def fail(self, ref: LeaseRef) -> None:
@@ -195,6 +199,11 @@ class Queue(RuleBasedStateMachine):
             trial: (one.status, one.attempt, one.lost, one.failures) for trial, one in self.trials.items()
         }
         assert points == {(trial, *point) for trial, one in self.trials.items() for point in one.points}
+
+
+def told(ref: LeaseRef, steps: set[int]) -> TrialReport:
+    points = [Point(step=step, values={"train_loss": 1.0}) for step in steps]
+    return TrialReport(lease=ref, total_steps=20, steps_per_epoch=10, points=points)
 
 
 def run(template: Path, *, examples: int, steps: int) -> None:

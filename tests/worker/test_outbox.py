@@ -123,7 +123,7 @@ def test_points_of_several_trials_travel_in_one_batch(bench: Bench) -> None:
     assert (bench.network.arrived, bench.steps(1), bench.steps(2)) == (["report"], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5])
 
 
-def test_trials_that_end_together_are_told_in_two_requests(bench: Bench) -> None:
+def test_trials_that_end_together_are_told_in_one_request_with_their_last_points(bench: Bench) -> None:
     told: list[str] = []
     bench.network.refuse = 1
     for trial in (0, 1):
@@ -131,8 +131,32 @@ def test_trials_that_end_together_are_told_in_two_requests(bench: Bench) -> None
         bench.complete(trial)
         bench.outbox.put(lambda: told.append("settled"))
     assert bench.outbox.flushed(10)
-    assert bench.network.arrived == ["report", "complete"]
+    assert bench.network.arrived == ["complete"]
     assert ([bench.studies.trial(number).status for number in (1, 2)], told) == (["complete"] * 2, ["settled"] * 2)
+    assert (bench.steps(1), bench.steps(2)) == ([1], [1])
+
+
+def test_only_the_points_of_trials_that_end_go_with_their_results(bench: Bench) -> None:
+    bench.network.refuse = 1
+    bench.report(0, 1)
+    bench.report(1, 1)
+    bench.complete(0)
+    bench.report(1, 2)
+    assert bench.outbox.flushed(10)
+    assert bench.network.arrived == ["report", "complete"]
+    assert (bench.steps(1), bench.steps(2), bench.studies.trial(1).status) == ([1], [1, 2], "complete")
+
+
+def test_a_lost_lease_costs_the_result_of_its_neighbour_and_its_points_nothing(bench: Bench) -> None:
+    with LeaseClient(bench.studies.url) as other:
+        other.release(Release(lease=bench.leases[0], reason="taken away"))
+    bench.network.refuse = 1
+    for trial in (0, 1):
+        bench.report(trial, 1)
+        bench.complete(trial)
+    assert bench.outbox.flushed(10)
+    assert (bench.steps(1), bench.steps(2)) == ([], [1])
+    assert ([bench.studies.trial(number).status for number in (1, 2)], bench.ended) == (["queued", "complete"], [1])
 
 
 def test_a_message_overtakes_none_of_its_own_lease(bench: Bench) -> None:
@@ -160,8 +184,8 @@ def test_an_ending_arrives_after_all_that_was_reported_before_it_however_often_t
     bench.report(0, 1, 2)
     bench.complete(0)
     assert bench.outbox.flushed(10)
-    assert bench.network.arrived == ["report", "complete"]
-    assert bench.studies.trial(1).status == "complete"
+    assert bench.network.arrived == ["complete"]
+    assert (bench.steps(1), bench.studies.trial(1).status) == ([1, 2], "complete")
 
 
 def test_a_message_whose_answer_was_lost_is_sent_again_and_counts_once(bench: Bench) -> None:
