@@ -76,13 +76,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.latency = latency_histogram()
     problems.install(app)
     app.add_middleware(ETagMiddleware)
+    app.add_middleware(direct.DirectWays, router=leases.router, prefix=PREFIX)
     app.add_middleware(Guard, hosts=settings.hosts)
     install_dashboard(app)
     # Starlette's own place for it is outside of all others: such an answer would carry no id, nor would its log line.
     app.add_middleware(ServerErrorMiddleware, handler=problems.failed)
     app.add_middleware(Observing, latency=app.state.latency)
     gate.check(app)
-    direct.install(app, leases.router, PREFIX)
     return app
 
 
@@ -121,7 +121,7 @@ def _lifespan(
         keeper = Keeper(database, settings, store)
         courier = Courier(database, Sender()) if settings.webhooks else None
         clerk = Clerk(database, ttl_s=settings.lease_ttl_s)
-        app.state.context = Context(database, writer, planner, settings, store, bell, news, clerk)
+        app.state.context = Context(database, writer, planner, settings, store, bell, news, clerk, looks={})
         bell.start()
         news.start()
         await run_in_threadpool(planner.start)

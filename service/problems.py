@@ -36,12 +36,20 @@ def answer(found: Problem, headers: dict[str, str] | None = None) -> JSONRespons
     return JSONResponse(found.model_dump(mode="json"), found.status, headers, media_type="application/problem+json")
 
 
+def refusal(error: ServiceError | HTTPException) -> JSONResponse:
+    """What somebody is told whose request was refused."""
+    if isinstance(error, ServiceError):
+        return answer(error.problem(), dict(error.headers))
+    code = _CODES.get(error.status_code, "invalid-request")
+    return answer(problem(error.status_code, code, error.detail), dict(error.headers or {}))
+
+
 def install(app: FastAPI) -> None:
     """Handle every error that somebody foresaw; `failed` answers the others."""
 
     @app.exception_handler(ServiceError)
     def _service_error(request: Request, error: ServiceError) -> JSONResponse:
-        return answer(error.problem(), dict(error.headers))
+        return refusal(error)
 
     @app.exception_handler(NotModified)
     def _not_modified(request: Request, found: NotModified) -> Response:
@@ -53,19 +61,17 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:
-        code = _CODES.get(error.status_code, "invalid-request")
-        headers = dict(error.headers or {})
+        response = refusal(error)
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = _allowed(request)
-        return answer(problem(error.status_code, code, error.detail), headers)
+            response.headers["Allow"] = _allowed(request)
+        return response
 
     @app.exception_handler(OSError)
     def _system(request: Request, error: OSError) -> JSONResponse:
         if error.errno not in FULL:
             return failed(request, error)
         log.warning("%s %s: %s", request.method, request.url.path, error)
-        full = Overloaded("the disk of the artifacts is full; try again")
-        return answer(full.problem(), dict(full.headers))
+        return refusal(Overloaded("the disk of the artifacts is full; try again"))
 
 
 def failed(request: Request, error: Exception) -> JSONResponse:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple, TypeAlias
 
@@ -36,8 +35,7 @@ async def _never() -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """The parts of a running application."""
 
     database: Database
@@ -50,7 +48,7 @@ class Context:
     news: Bell
     """Rung when a study was paused, goes on, or has ended."""
     clerk: Clerk
-    looks: dict[int, Look] = field(default_factory=dict)
+    looks: dict[int, Look]
     """The last look at each study that readers wait for."""
     who: Principal = OWNER
     address: str | None = None
@@ -71,16 +69,20 @@ class Context:
         return await self.writer.write(job, self.database.criteria)
 
 
-async def context_of(request: Request) -> Context:
+def context_of(request: Request) -> Context:
     """The application's parts, as far as who asks may see them."""
     context = request.app.state.context
     assert isinstance(context, Context)
     who, address = request.state.who, request.client.host if request.client else None
-    own = replace(context, who=who, address=address, gone=request.is_disconnected)
-    return own if who.projects is None else replace(own, database=context.database.within(criteria(who.projects)))
+    own = context._replace(who=who, address=address, gone=request.is_disconnected)
+    return own if who.projects is None else own._replace(database=context.database.within(criteria(who.projects)))
 
 
-Ctx: TypeAlias = Annotated[Context, Depends(context_of)]
+async def _own(request: Request) -> Context:
+    return context_of(request)  # FastAPI calls what is no coroutine in a thread
+
+
+Ctx: TypeAlias = Annotated[Context, Depends(_own)]
 Id: TypeAlias = Annotated[int, Path(ge=1, lt=2**63)]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1_000)]
 Cursor: TypeAlias = Annotated[int | None, Query(ge=0, lt=2**63)]
