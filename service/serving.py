@@ -50,9 +50,9 @@ class _Joining:
         self._transport.close()
 
     def _send(self) -> None:
-        if self._held:
-            self._transport.write(b"".join(self._held))
-            self._held.clear()
+        held, self._held = self._held, []
+        if held and not self._transport.is_closing():  # else whoever asked has hung up meanwhile
+            self._transport.write(b"".join(held))
 
 
 class PatientProtocol(HttpToolsProtocol):
