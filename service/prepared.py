@@ -34,6 +34,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from service.database import Criteria, criteria_of, dialect
 from service.driver import executed
 from service.given import Given, at_once, encoded
+from service.mapping import UtcDateTime
 
 Statement: TypeAlias = Select[*tuple[Any, ...]] | UpdateBase
 
@@ -119,7 +120,7 @@ def _compiled(statement: Statement, dialect: Dialect, criteria: Criteria) -> _Co
     given = {name for bind, name in compiled.bind_names.items() if bind.required}
     state = compiled.construct_expanded_state(dict.fromkeys(given))
     kinds = {name: bind.type.dialect_impl(dialect) for bind, name in compiled.bind_names.items()}
-    writers = [(name, kinds[name].bind_processor(dialect)) for name in state.parameters if name in kinds]
+    writers = [(name, _writer(kinds[name], dialect)) for name in state.parameters if name in kinds]
     columns = [(str(column.key), column.type.dialect_impl(dialect)) for column in restricted.exported_columns]
     # Both drivers give floats as they are; psycopg's processor wants to be told by each result which float it is.
     plain = [None if isinstance(kind, Float) else kind.result_processor(dialect, None) for _, kind in columns]
@@ -131,6 +132,12 @@ def _compiled(statement: Statement, dialect: Dialect, criteria: Criteria) -> _Co
         readers=[(index, read) for index, read in enumerate(plain) if read is not None],
         row=namedtuple("Row", [key for key, _ in columns]),
     )
+
+
+def _writer(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    """How the driver takes values of this type, None for as they are; a time of a group, which many rows have, once."""
+    write = kind.bind_processor(dialect)
+    return lru_cache(maxsize=16)(write) if write is not None and isinstance(kind, UtcDateTime) else write
 
 
 class _Listed(TypeDecorator[Sequence[Any]]):
