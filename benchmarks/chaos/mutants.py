@@ -59,15 +59,15 @@ def acknowledge_before_commit() -> None:
     """The answers go out first; the commit of the same transaction follows a moment later."""
 
     def write_together(self: Database, jobs: Sequence[tuple[Job[Any], Criteria]]) -> list[Any]:
-        outcomes: list[Any] = []
+        outcomes: list[Any] = [None] * len(jobs)
         answered: Future[list[Any]] = Future()
 
-        def noted(job: Job[Any]) -> Job[None]:
+        def noted(index: int, job: Job[Any]) -> Job[None]:
             def _noted(session: Session, now: datetime) -> None:
                 try:
-                    outcomes.append(job(session, now))
+                    outcomes[index] = job(session, now)  # in its place: when one raises, all are done once more
                 except ServiceError as error:
-                    outcomes.append(error)
+                    outcomes[index] = error
                     raise
 
             return _noted
@@ -78,7 +78,7 @@ def acknowledge_before_commit() -> None:
 
         def commit() -> None:
             try:
-                whole(self, [*((noted(job), criteria) for job, criteria in jobs), (answer, ())])
+                whole(self, [*((noted(at, job), seen) for at, (job, seen) in enumerate(jobs)), (answer, ())])
             except ServiceError as error:
                 if not answered.done():
                     answered.set_exception(error)
