@@ -2,9 +2,6 @@
 
 A commit waits for the disk, and the disk does not mind how much it is given. So requests queue; a thread takes those
 that are there, does them, all of a kind together, commits once, and only then answers: acknowledged is durable.
-
-Who was answered a moment ago mostly asks again in a moment. A thread waits that moment for as many as were answered
-last: else the first of them would be a group of its own, and all others wait for its commit.
 """
 
 from __future__ import annotations
@@ -12,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from service.database import LOCK_TIMEOUT_S, Criteria, Database
@@ -25,8 +22,6 @@ WAITING = 1_000
 """Requests that may wait, about a second's work; more are told to come back, so that memory stays bounded."""
 GROUP = 64
 """Requests of one transaction: the first of them waits for the work of all."""
-AGAIN_S = 0.0002
-"""So long a thread waits, for each of those answered last, that they ask again: what the event loop takes for one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,10 +36,8 @@ class Writer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._requests: SimpleQueue[_Request | None] = SimpleQueue()
         self._coming: list[_Request] = []
-        self._requests: deque[_Request] = deque()
-        self._changed = threading.Condition()
-        self._answered, self._again_by, self._came = 0, 0.0, 0
         self._closed = False
         count = 1 if database.is_sqlite else 2
         self._threads = [threading.Thread(target=self._run, name=f"writer-{n}", daemon=True) for n in range(count)]
@@ -52,7 +45,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Requests that nobody has begun."""
-        return len(self._coming) + len(self._requests)
+        return len(self._coming) + self._requests.qsize()
 
     def start(self) -> None:
         """Begin to write; from the event loop whose coroutines will ask."""
@@ -88,19 +81,16 @@ class Writer:
             self._pass_all_on()
 
     def _pass_all_on(self) -> None:
-        with self._changed:
-            self._requests.extend(self._coming)
-            self._came += len(self._coming)
-            self._coming.clear()
-            if self._patience() <= 0:  # else the thread that answered last looks for itself when it has had enough
-                self._changed.notify()
+        for request in self._coming:
+            self._requests.put(request)
+        self._coming.clear()
 
     async def close(self) -> None:
         """Write what was accepted, then stop."""
+        self._closed = True
         self._pass_all_on()
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        for _ in self._threads:
+            self._requests.put(None)
         await asyncio.to_thread(self._joined)
 
     def _joined(self) -> None:
@@ -108,21 +98,25 @@ class Writer:
             thread.join()
 
     def _run(self) -> None:
-        while group := self._next_group():
-            self._serve(group)
+        while True:
+            group, more = self._next_group()
+            if group:
+                self._serve(group)
+            if not more:
+                return
 
-    def _next_group(self) -> list[_Request]:
-        """The requests that wait; none when there are to be no more."""
-        with self._changed:
-            while (patience := self._patience()) > 0 or not (self._requests or self._closed):
-                self._changed.wait(patience if patience > 0 else None)
-            return [self._requests.popleft() for _ in range(min(GROUP, len(self._requests)))]
-
-    def _patience(self) -> float:
-        """How long to wait for more, in seconds."""
-        if self._closed or self._came >= self._answered or len(self._requests) >= GROUP:
-            return 0.0
-        return self._again_by - time.monotonic()
+    def _next_group(self) -> tuple[list[_Request], bool]:
+        """The requests that wait, at least one of them; and whether the thread is to go on."""
+        group: list[_Request] = []
+        while len(group) < GROUP:
+            try:
+                request = self._requests.get(block=not group)
+            except Empty:
+                return group, True
+            if request is None:
+                return group, False
+            group.append(request)
+        return group, True
 
     def _serve(self, group: Sequence[_Request]) -> None:
         outcomes: Sequence[object]
@@ -133,17 +127,18 @@ class Writer:
             if isinstance(error, Overloaded) and time.monotonic() - begun > LOCK_TIMEOUT_S / 2:
                 group = [*group, *self._behind()]  # they have waited as long; each group of them would again
             outcomes = [error] * len(group)
-        with self._changed:
-            self._answered, self._came = min(len(group), GROUP), 0
-            self._again_by = time.monotonic() + AGAIN_S * self._answered
         self._loop.call_soon_threadsafe(_answer, group, outcomes)
 
     def _behind(self) -> list[_Request]:
         """All requests that wait, to be answered by whoever takes them."""
-        with self._changed:
-            found = list(self._requests)
-            self._requests.clear()
-            return found
+        found: list[_Request] = []
+        try:
+            while (request := self._requests.get(block=False)) is not None:
+                found.append(request)
+            self._requests.put(None)
+        except Empty:
+            pass
+        return found
 
 
 def _answer(group: Sequence[_Request], outcomes: Sequence[object]) -> None:

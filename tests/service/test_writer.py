@@ -83,18 +83,6 @@ def test_writes_beyond_what_may_wait_are_told_to_come_back(desk: Desk, monkeypat
     assert {type(outcome) for outcome in outcomes} == {bool, Overloaded}
 
 
-def test_all_are_answered_however_few_of_those_answered_before_ask_again(desk: Desk) -> None:
-    async def crowds(found: Writer) -> None:
-        for count in (8, 1, 3, 8, 2, 70, 1, 9, 5, 1, 1):
-            asked = [asyncio.create_task(found.write(lambda _session, now: now)) for _ in range(count)]
-            for turn in range(count):
-                await asyncio.sleep(0.001 * (turn % 3 == 0))  # they do not come all at once
-                asked.append(asyncio.create_task(found.write(lambda _session, now: now)))
-            await asyncio.wait_for(asyncio.gather(*asked), 30)
-
-    served(desk.database, crowds)
-
-
 def test_closing_finishes_what_was_accepted(desk: Desk) -> None:
     studies_made = [desk.create(cells=1) for _ in range(5)]
 
