@@ -128,10 +128,10 @@ class ReportBatch(Message):
     reports: Annotated[list[TrialReport], Field(min_length=1, max_length=1_000)]
 
     def model_post_init(self, context: object) -> None:
-        _counted(self.reports)
+        _check_count(self.reports)
 
 
-def _counted(reports: Sequence[TrialReport]) -> None:
+def _check_count(reports: Sequence[TrialReport]) -> None:
     points = sum(len(report.points) for report in reports)
     if points > MAX_POINTS_PER_REPORT:
         raise ValueError(f"reports: at most {MAX_POINTS_PER_REPORT} points in a batch, got {points}")
@@ -165,7 +165,7 @@ class CompletionBatch(Message):
     reports: Annotated[list[TrialReport], Field(default_factory=list, max_length=MAX_COMPLETIONS)]
 
     def model_post_init(self, context: object) -> None:
-        _counted(self.reports)
+        _check_count(self.reports)
         ending = {one.lease for one in self.completions}
         others = sorted({report.lease.trial_id for report in self.reports if report.lease not in ending})
         if others:

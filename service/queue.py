@@ -192,7 +192,8 @@ def complete(session: Session, batches: Sequence[CompletionBatch], *, now: datet
         moved = move_each(session, name, HELD, [change for _, change in changes], now=now)
         for (ref, _), found in zip(changes, moved, strict=True):
             statuses[ref] = _settled(session, ref, name, found, (OUTCOMES[name],))
-            ended |= {ref} if found else set()
+            if found:
+                ended.add(ref)
     points.store(session, [report for report in reports if report.lease in ended])
     return [[statuses[request.lease] for request in batch] for batch in asked]
 

@@ -34,15 +34,6 @@ from worker.snapshot_file import encode
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
-
-
-class Ended(NamedTuple):
-    """A result, and the points before it that nobody has been told."""
-
-    end: Completion
-    last: TrialReport | None
-
-
 LINGER_S = 1.0
 """Points wait this long for company, so that a fast trial costs the service one batch, not a hundred."""
 
@@ -53,6 +44,13 @@ CAPACITY = 100_000
 """Messages kept while the service is away. Beyond them the outbox is full and training has to wait for it."""
 
 MAX_ERROR = 8_000
+
+
+class _Ended(NamedTuple):
+    """A result, and the points before it that nobody has been told."""
+
+    end: Completion
+    last: TrialReport | None
 
 
 class Outbox:
@@ -145,7 +143,7 @@ class Outbox:
         reports = [item for item in batch if isinstance(item, TrialReport)]
         self._deliver([item for item in reports if item.lease not in ends])
         last = {item.lease: item for item in merged(item for item in reports if item.lease in ends)}
-        self._complete([Ended(end, last.get(lease)) for lease, end in ends.items()])
+        self._complete([_Ended(end, last.get(lease)) for lease, end in ends.items()])
 
     def _deliver(self, reports: list[TrialReport]) -> None:
         """Send the reports as one batch; when it is refused, trial by trial, so that only the culprit suffers."""
@@ -188,7 +186,7 @@ class Outbox:
         if path is not None:
             self._files[lease] = path
 
-    def _complete(self, ended: Sequence[Ended]) -> None:
+    def _complete(self, ended: Sequence[_Ended]) -> None:
         """As `_deliver`; a result that the service refuses for itself ends its trial as a failure."""
         for one in ended:
             self._kept(one.end.lease, None)

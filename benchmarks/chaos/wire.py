@@ -34,7 +34,6 @@ TIMEOUT_S = 8.0
 SECONDS = 1.0
 """What every end of an attempt books, so that one applied twice shows."""
 STEPS = 12
-WITH_POINTS = frozenset({"complete", "diverged"})
 TASK = "digits/mlp"
 
 
@@ -108,8 +107,8 @@ class Wire:
 
     def end(self, ref: LeaseRef, outcome: str, values: dict[int, float] | None = None, *, zombie: bool = False) -> Call:
         """Complete or diverged, with these last points; failed or preempted, without them."""
-        last = values or {} if outcome in WITH_POINTS else {}
-        kind, send = self._ending(ref, outcome, last)
+        kind, send = self._ending(ref, outcome, values or {})
+        last = values if kind == "complete" else None
 
         def ask(call: Call) -> Call:
             return replace(call, status=send().status)

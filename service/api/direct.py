@@ -39,11 +39,11 @@ class DirectWays:
     def __init__(self, app: ASGIApp, router: APIRouter, prefix: str) -> None:
         self.app = app
         routes = [route for route in router.routes if isinstance(route, APIRoute)]
-        self.ways = {prefix + route.path: _way(route) for route in routes}
+        self._ways = {prefix + route.path: _way(route) for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take the message in and send the answer; other paths and methods are the router's own affair."""
-        way = self.ways.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        way = self._ways.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if way is None:
             await self.app(scope, receive, send)
             return

@@ -151,6 +151,23 @@ def test_a_batch_over_the_limit_is_refused_whole(http: TestClient) -> None:
     assert http.get(f"{V1}/trials/{lease['trial_id']}/curve").json()["curves"][0]["steps"] == []
 
 
+def test_last_points_past_the_limit_or_of_a_trial_that_goes_on_are_refused_with_the_result(http: TestClient) -> None:
+    http.post(f"{V1}/studies", json=GRID)
+    ends, goes_on = claimed(http), claimed(http)
+    end = {"outcome": "complete", "metrics": {"val_loss": 0.0}, "steps_done": 1, "device_seconds": 0.0, "engine": "x"}
+    points = [{"step": step, "values": {"train_loss": 1.0}} for step in range(MAX_POINTS_PER_REPORT // 2 + 1)]
+    many = {"lease": ends, "total_steps": 1, "steps_per_epoch": 1, "points": points}
+    said = []
+    for reports in ([many, many], [many | {"lease": goes_on}]):
+        answer = http.post(f"{V1}/leases/complete", json={"completions": [end | {"lease": ends}], "reports": reports})
+        assert answer.status_code == 422
+        said.append(answer.json()["detail"])
+    assert "at most 1000 points in a batch, got 1002" in said[0]
+    assert f"must be of trials that end here, got trials [{goes_on['trial_id']}]" in said[1]
+    assert http.get(f"{V1}/trials/{ends['trial_id']}").json()["status"] == "leased"
+    assert http.get(f"{V1}/trials/{ends['trial_id']}/curve").json()["curves"][0]["steps"] == []
+
+
 def test_a_lease_that_was_given_back_cannot_be_played_again(http: TestClient) -> None:
     http.post(f"{V1}/studies", json=GRID)
     old = claimed(http)
