@@ -37,8 +37,9 @@ function decimalsFor(entries) {
   return Math.min(8, Math.max(0, 1 - Math.floor(Math.log10(spreads[Math.floor(spreads.length / 2)]))));
 }
 
-/** A duration in seconds: 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
+/** A duration in seconds: 57 ms, 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
 export function duration(seconds) {
+  if (seconds > 0 && seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`; // a lane's share of a short array
   if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
   const whole = Math.round(seconds);
   const [days, hours, minutes, rest] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60, whole % 60];
