@@ -29,8 +29,9 @@ from service.turns import Turns
 log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT_S = 30
+_LOCKED = "database is locked"
 _SQLITE_TROUBLE = {
-    "database is locked": "the database stayed locked by another process",
+    _LOCKED: "the database stayed locked by another process",
     "database or disk is full": "the disk of the database is full",
     "disk I/O error": "the disk of the database cannot be written",
 }
@@ -79,7 +80,8 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.url = settings.url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._turn: AbstractContextManager[object] = Turns(LOCK_TIMEOUT_S) if self.is_sqlite else nullcontext()
+        self._turns = Turns(LOCK_TIMEOUT_S) if self.is_sqlite else None
+        self._turn: AbstractContextManager[object] = self._turns or nullcontext()
         self.writer, self.reader = engines.of(self.url, LOCK_TIMEOUT_S)
         self.criteria: Criteria = ()
         self._hold: sqlite_file.FileHold | None = None
@@ -106,15 +108,37 @@ class Database:
         then all are undone and run again, each behind a savepoint of its own, for which few groups have to pay.
         """
         with _translated(), self._turn, self.writer.connect() as connection:
-            outcomes: Sequence[Result | Exception]
+            return self._done(connection, self._begun(connection), jobs)
+
+    def write_at_once(self, jobs: Sequence[tuple[Job[Result], Criteria]]) -> Sequence[Result | Exception] | None:
+        """As `write_together`, where nobody else is writing; None, and nothing done, where it would have to wait.
+
+        On PostgreSQL each statement waits, for the server: there it is always None.
+        """
+        if self._turns is None or not self._turns.taken_at_once():
+            return None
+        try:
+            with _translated(), self.writer.connect() as connection:
+                begun = self._begun_at_once(connection)
+                return None if begun is None else self._done(connection, begun, jobs)
+        finally:
+            self._turns.give()
+
+    def _done(
+        self,
+        connection: Connection,
+        begun: tuple[RootTransaction, datetime],
+        jobs: Sequence[tuple[Job[Result], Criteria]],
+    ) -> Sequence[Result | Exception]:
+        outcomes: Sequence[Result | Exception]
+        transaction, now = begun
+        try:
+            outcomes = _plainly(connection, jobs, now)
+        except Exception:  # noqa: BLE001 - whose fault it was is found out behind the savepoints
+            transaction.rollback()
             transaction, now = self._begun(connection)
-            try:
-                outcomes = _plainly(connection, jobs, now)
-            except Exception:  # noqa: BLE001 - whose fault it was is found out behind the savepoints
-                transaction.rollback()
-                transaction, now = self._begun(connection)
-                outcomes = [_alone(connection, job, criteria, now) for job, criteria in jobs]
-            transaction.commit()
+            outcomes = [_alone(connection, job, criteria, now) for job, criteria in jobs]
+        transaction.commit()
         return outcomes
 
     def _begun(self, connection: Connection) -> tuple[RootTransaction, datetime]:
@@ -122,6 +146,15 @@ class Database:
         transaction = connection.begin()
         self._begin(connection)
         return transaction, self._time(connection)
+
+    def _begun_at_once(self, connection: Connection) -> tuple[RootTransaction, datetime] | None:
+        try:
+            with engines.impatient(connection, LOCK_TIMEOUT_S):
+                return self._begun(connection)
+        except OperationalError as error:
+            if _passing(error) != _SQLITE_TROUBLE[_LOCKED]:
+                raise
+            return None
 
     @contextmanager
     def read(self) -> Iterator[Session]:

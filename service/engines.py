@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
@@ -33,6 +34,18 @@ def of(url: URL, patience_s: float) -> tuple[Engine, Engine]:
         return _sqlite(text, "BEGIN IMMEDIATE", 1, patience_s), _sqlite(text, "BEGIN", READERS, patience_s)
     writer = _postgres(url, WRITERS, patience_s, PLANNED_ONCE | LOOKING_UP)
     return writer, _postgres(url, READERS, patience_s, PLANNED_ONCE, isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def impatient(connection: Connection, patience_s: float) -> Iterator[None]:
+    """Within it, SQLite gives up at once where another process has locked the file."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, SqliteConnection)
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={1000 * patience_s:.0f}")
 
 
 def _json(value: object) -> str:

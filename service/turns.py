@@ -34,7 +34,19 @@ class Turns:
             self._waiting.remove(mine)
         raise Overloaded(f"the database was busy writing for {self._timeout_s} s; try again")
 
+    def taken_at_once(self) -> bool:
+        """Take it if nobody has it and nobody waits; whoever did leaves it as after `with`, by `give`."""
+        with self._guard:
+            if self._taken:
+                return False
+            self._taken = True
+            return True
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.give()
+
+    def give(self) -> None:
+        """Let whoever has waited longest have it."""
         with self._guard:
             if self._waiting:
                 self._waiting.popleft().release()

@@ -1,7 +1,8 @@
 """The writing of the hot path: requests that come together share one transaction and are answered after its commit.
 
-A commit waits for the disk, and the disk does not mind how much it is given. So requests queue; a thread takes those
-that are there, does them, all of a kind together, commits once, and only then answers: acknowledged is durable.
+A commit waits for the disk, and the disk does not mind how much it is given. So requests queue; those that are there
+are done, all of a kind together, committed once, and only then answered: acknowledged is durable. The event loop does
+them itself where it need not wait for others, a thread where it would.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ WAITING = 1_000
 GROUP = 64
 """Requests of one transaction: the first of them waits for the work of all."""
 
+SHORT_S, ELSEWHERE_S = 0.05, 1.0
+"""After a group that kept the event loop from all else for longer, groups are written by the threads for so long."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
@@ -39,6 +43,7 @@ class Writer:
         self._requests: SimpleQueue[_Request | None] = SimpleQueue()
         self._coming: list[_Request] = []
         self._closed = False
+        self._elsewhere_until = 0.0
         count = 1 if database.is_sqlite else 2
         self._threads = [threading.Thread(target=self._run, name=f"writer-{n}", daemon=True) for n in range(count)]
 
@@ -77,8 +82,35 @@ class Writer:
         """
         if seen < len(self._coming) < GROUP:
             self._loop.call_soon(self._pass_on, len(self._coming))
-        else:
+        elif self._coming and not self._written_here():
             self._pass_all_on()
+
+    def _written_here(self) -> bool:
+        """Whether the event loop has written what came: it does where nobody else is writing, SQLite only.
+
+        A thread that takes the work over, and the interpreter with it at each statement, costs a quarter more, and the
+        two cannot work at the same time. But a disk that is slow, or a group that is large, keeps all others waiting:
+        after one of these the threads have the work for a while.
+        """
+        begun = time.monotonic()
+        if begun < self._elsewhere_until or not self._requests.empty():
+            return False
+        group = self._coming[:GROUP]
+        outcomes: Sequence[object] | None
+        try:
+            outcomes = self._database.write_at_once([(request.job, request.criteria) for request in group])
+        except Exception as error:  # noqa: BLE001 - whatever it is, every request of the group is told
+            outcomes = [error] * len(group)
+        if outcomes is None:
+            return False
+        del self._coming[:GROUP]
+        _answer(group, outcomes)
+        now = time.monotonic()
+        if now - begun > SHORT_S:
+            self._elsewhere_until = now + ELSEWHERE_S
+        if self._coming:
+            self._loop.call_soon(self._pass_on, len(self._coming))
+        return True
 
     def _pass_all_on(self) -> None:
         for request in self._coming:

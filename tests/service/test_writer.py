@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime
 
 import pytest
@@ -75,10 +75,13 @@ def test_writes_beyond_what_may_wait_are_told_to_come_back(desk: Desk, monkeypat
     async def flood(found: Writer) -> list[object]:
         asked = [asyncio.create_task(found.write(lambda _session, _now: free.wait(10))) for _ in range(200)]
         await asyncio.sleep(0.1)
+        other.close()
         free.set()
         return await asyncio.gather(*asked, return_exceptions=True)
 
-    outcomes = served(desk.database, flood)
+    with ExitStack() as other:
+        other.enter_context(desk.database.write())
+        outcomes = served(desk.database, flood)
     assert isinstance(outcomes, list)
     assert {type(outcome) for outcome in outcomes} == {bool, Overloaded}
 
@@ -116,6 +119,56 @@ def test_who_waits_behind_a_group_that_the_locked_database_refused_is_refused_wi
         outcomes = served(own, crowd)
     assert isinstance(outcomes, list)
     assert {type(outcome) for outcome in outcomes} == {Overloaded}
+
+
+def writer_of(_session: Session, _now: datetime) -> str:
+    return threading.current_thread().name
+
+
+def test_what_nobody_stands_in_the_way_of_is_written_by_the_event_loop_itself_on_sqlite(desk: Desk) -> None:
+    name = served(desk.database, lambda found: found.write(writer_of))
+    assert isinstance(name, str)
+    assert name == threading.current_thread().name if desk.database.is_sqlite else name.startswith("writer-")
+
+
+def test_after_a_group_that_took_long_the_threads_write(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "SHORT_S", 0.0)
+
+    async def twice(found: Writer) -> str:
+        await found.write(writer_of)
+        return await found.write(writer_of)
+
+    name = served(desk.database, twice)
+    assert isinstance(name, str)
+    assert name.startswith("writer-")
+
+
+async def ticking(found: Writer, free: Callable[[], object]) -> str:
+    """Who wrote, after the loop has been seen to turn while the write waited."""
+    asked = asyncio.create_task(found.write(writer_of))
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert not asked.done()
+    free()
+    return await asyncio.wait_for(asked, 10)
+
+
+def test_the_event_loop_goes_on_while_another_writes(desk: Desk) -> None:
+    if not desk.database.is_sqlite:
+        pytest.skip("PostgreSQL has many writers")
+    with ExitStack() as other:
+        other.enter_context(desk.database.write())
+        assert served(desk.database, lambda found: ticking(found, other.close)) == "writer-0"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_event_loop_goes_on_while_another_process_has_locked_the_file(
+    database_url: str, database: Database
+) -> None:
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert served(database, lambda found: ticking(found, other.rollback)) == "writer-0"
+        assert served(database, lambda found: found.write(writer_of)) == threading.current_thread().name
 
 
 def test_requests_of_one_moment_share_a_commit(desk: Desk) -> None:
