@@ -93,7 +93,7 @@ class Writer:
         after one of these the threads have the work for a while.
         """
         begun = time.monotonic()
-        if begun < self._elsewhere_until or not self._requests.empty():
+        if begun < self._elsewhere_until:
             return False
         group = self._coming[:GROUP]
         outcomes: Sequence[object] | None
