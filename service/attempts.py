@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, literal, null, select, update
+from sqlalchemy import bindparam, null, select, update
 from sqlalchemy.orm import Session
 
 from contract.artifacts import CHECKPOINT
 from contract.leases import LeaseRef
 from contract.trials import AttemptOutcome
 from service.inserting import Inserting
+from service.line import leading_nowhere
 from service.models import Artifact, Attempt, table
 from service.prepared import Prepared
 
@@ -20,7 +21,11 @@ _ATTEMPT = ("trial_id", "number", "worker_id", "token_hash", "started_at", "resu
 _BEGIN = Inserting(table(Attempt), _ATTEMPT, outcome="active")
 _END = Prepared(
     update(Attempt)
-    .where(Attempt.trial_id == bindparam("p_trial"), Attempt.outcome == literal("active", literal_execute=True))
+    .where(
+        Attempt.trial_id == bindparam("p_trial"),
+        Attempt.number == bindparam("p_attempt"),
+        leading_nowhere(Attempt.outcome, "active"),
+    )
     .values(
         ended_at=bindparam("p_now", type_=Attempt.ended_at.type),
         outcome=bindparam("p_outcome"),
@@ -50,10 +55,13 @@ def begin(session: Session, leased: Sequence[Any], *, now: datetime) -> None:
     _BEGIN.run(session, attempts)
 
 
-def end(session: Session, trials: Sequence[tuple[int, str | None]], outcome: AttemptOutcome, *, now: datetime) -> None:
-    """The attempts under way at these trials end so, each for its reason."""
+def end(
+    session: Session, attempts: Sequence[tuple[int, int, str | None]], outcome: AttemptOutcome, *, now: datetime
+) -> None:
+    """These attempts, trial and number, end so, each for its reason."""
     ended = {"p_now": now, "p_outcome": outcome}
-    _END.run(session, *({"p_trial": trial_id, "p_reason": reason} | ended for trial_id, reason in trials))
+    rows = ({"p_trial": trial, "p_attempt": number, "p_reason": reason} for trial, number, reason in attempts)
+    _END.run(session, *(row | ended for row in rows))
 
 
 def begin_anew(session: Session, leases: Sequence[LeaseRef]) -> None:

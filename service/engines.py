@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
 from psycopg import Connection as PostgresConnection
+from psycopg import OperationalError as PostgresError
 from pydantic_core import from_json, to_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
 
 from service.driver import executed
 
@@ -18,6 +21,9 @@ WRITERS = 16
 """Connections of a process at most: as many of each kind."""
 PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 """Hot statements are planned once for a connection: planning took PostgreSQL as long as they do."""
+PLANS_LAST_S = 60.0
+"""... and again when their plan is as old as the connection was when it was made, or so old: a plan that walks over a
+table of ten rows is kept while it grows to ten thousand, until autovacuum comes by."""
 LOOKING_UP = dict.fromkeys(("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"), "off")
 """What is written is looked up in the order of an index. A plan that reads all that wait, or a table, is cheaper while
 these are few, but it is kept, and the queue is empty at one moment and long at the next."""
@@ -75,14 +81,36 @@ def _postgres(
         **options,
     )
 
+    _plan_again(engine)
+
     @event.listens_for(engine, "connect")
-    def _tell(connection: PostgresConnection[Any], record: Any) -> None:  # Any: rows; SQLAlchemy's private record type
-        usual, connection.autocommit = connection.autocommit, True
-        for name, value in settings.items():
-            connection.execute(f"SET {name} = {value}".encode())
-        connection.autocommit = usual
+    def _set(connection: PostgresConnection[Any], record: Any) -> None:  # Any: rows; SQLAlchemy's private record type
+        _tell(connection, *(f"SET {name} = {value}" for name, value in settings.items()))
+        record.info["connected"] = record.info["planned"] = time.monotonic()
 
     return engine
+
+
+def _plan_again(engine: Engine) -> None:
+    """Forget plans that were made when the database was much smaller; `PLANS_LAST_S`."""
+
+    @event.listens_for(engine, "checkout")
+    def _replan(connection: PostgresConnection[Any], record: Any, proxy: Any) -> None:  # Any: as above
+        now, known = time.monotonic(), record.info
+        if now - known["planned"] > min(PLANS_LAST_S, known["planned"] - known["connected"] + 0.1):
+            try:
+                _tell(connection, "DISCARD PLANS")
+            except PostgresError as error:
+                raise DisconnectionError(str(error)) from error  # the pool opens another
+            known["planned"] = now
+
+
+def _tell(connection: PostgresConnection[Any], *commands: str) -> None:  # Any: rows
+    """In no transaction: one left open here would be the next user's."""
+    usual, connection.autocommit = connection.autocommit, True
+    for command in commands:
+        connection.execute(command.encode())
+    connection.autocommit = usual
 
 
 def _sqlite(url: str, begin: str, count: int, patience_s: float) -> Engine:

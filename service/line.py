@@ -20,11 +20,16 @@ def has(status: TrialStatus) -> ColumnElement[bool]:
 
 
 def still(status: TrialStatus) -> ColumnElement[bool]:
-    """Whether a trial that is told by its id has this status, in words that lead to no index.
+    """Whether a trial that is told by its id has this status."""
+    return leading_nowhere(Trial.status, status)
+
+
+def leading_nowhere(column: InstrumentedAttribute[Any], value: str) -> ColumnElement[bool]:
+    """Whether the column of a row that is told by its key has this value, in words that lead to no index.
 
     Else PostgreSQL would walk over the partial index of all that have it, where it believes these to be few.
     """
-    return Trial.status.concat(literal("", literal_execute=True)) == literal(status, literal_execute=True)
+    return column.concat(literal("", literal_execute=True)) == literal(value, literal_execute=True)
 
 
 WAITS = and_(has("queued"), Trial.study_id.not_in(select(Study.id).where(Study.paused_at.is_not(None))))

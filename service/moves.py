@@ -123,8 +123,9 @@ def move_each(
         columns = tuple(values)
     moved = [[Moved(*row) for row in found] for found in _moving(name, where, columns).rows_of_each(session, *rows)]
     if source == "leased":
-        pairs = [(row.trial_id, change.reason) for change, found in zip(changes, moved, strict=True) for row in found]
-        attempts.end(session, pairs, OUTCOMES[name], now=now)
+        pairs = zip(changes, moved, strict=True)
+        over = [(row.trial_id, row.attempt, change.reason) for change, found in pairs for row in found]
+        attempts.end(session, over, OUTCOMES[name], now=now)
     return moved
 
 
