@@ -13,7 +13,7 @@ from lane_jobs import CPU, alone, curves, gap, job, train
 from worker.engine import Lanes, Started
 from worker.engine.lanes.admission import Admission
 from worker.engine.lanes.array import Array
-from worker.engine.lanes.probe import SOLO, Probe, fastest
+from worker.engine.lanes.probe import SOLO, Probe, fastest, widest
 from worker.tasks import resident
 
 
@@ -28,6 +28,19 @@ from worker.tasks import resident
 )
 def test_more_lanes_are_taken_only_where_they_are_clearly_faster(seconds: dict[int, float], lanes: int) -> None:
     assert fastest(seconds) == lanes
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lanes"),
+    [
+        ({8: 5.0, 16: 4.0, 32: 4.2}, 32),
+        ({8: 4.0, 16: 4.2, 32: 5.0}, 16),
+        ({8: 3.0, 16: 4.0, 32: 5.0}, 8),
+        ({8: 9.0}, 8),
+    ],
+)
+def test_where_updates_are_shared_more_lanes_may_cost_a_little(seconds: dict[int, float], lanes: int) -> None:
+    assert widest(seconds) == lanes
 
 
 def test_a_kind_of_job_is_tried_out_once_and_the_log_says_what_was_found(caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,7 @@ from worker.engine.lanes.admission import WAYS, Admission
 from worker.engine.lanes.array import Array
 from worker.engine.lanes.intake import Intake
 from worker.engine.lanes.likeness import alike, kind
-from worker.engine.lanes.probe import SOLO, Probe
+from worker.engine.lanes.probe import SOLO, Probe, widest
 from worker.engine.lanes.recording import Record
 from worker.engine.lanes.room import room
 from worker.engine.lanes.row import Member
@@ -103,12 +103,13 @@ class Lanes:
             return most
         counts = [count for count in (most // 4, most // 2, most) if count > SOLO]
         found = self._probe.choose(first, data, counts)
-        if found.lanes != SOLO or not self.shares:
-            return found.lanes
-        # What jobs share is seen only once they are lanes, and saves more than this where there is any.
         tried = {lanes: each for lanes, each in found.seconds.items() if lanes != SOLO}
-        fastest = min(tried, key=tried.__getitem__, default=counts[0])
-        return fastest if tried.get(fastest, 0.0) < WORTH_SHARING * found.seconds[SOLO] else SOLO
+        if not self.shares or not tried:
+            return counts[0] if self.shares and found.lanes == SOLO else found.lanes
+        # What jobs share is seen only once they are lanes, and saves more than this where there is any; and what parts
+        # from several trunks is computed abreast only where there are lanes for all of it.
+        wide = widest(tried)
+        return wide if tried[wide] < WORTH_SHARING * found.seconds[SOLO] else SOLO
 
     def _most(self, first: Member, data: Data) -> int:
         """For how many lanes of such jobs there is memory, up to `lanes`."""

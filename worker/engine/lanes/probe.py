@@ -31,6 +31,11 @@ LEAST_UPDATES, MOST_UPDATES = 2, 6
 CLEAR = 0.97
 """More lanes are taken when they bring a trial's update to this part of the time or below."""
 
+WIDE = 1.08
+"""How much longer a trial's update may take in more lanes where jobs share updates: measured in moments, the same
+number of lanes differs by as much.
+"""
+
 SOLO = 1
 
 
@@ -49,6 +54,12 @@ def fastest(seconds: Mapping[int, float]) -> int:
         if each < CLEAR * seconds[best]:
             best = lanes
     return best
+
+
+def widest(seconds: Mapping[int, float]) -> int:
+    """The most lanes that take hardly longer than the best number of them does."""
+    limit = WIDE * min(seconds.values())
+    return max(lanes for lanes, each in seconds.items() if each <= limit)
 
 
 class Probe:
