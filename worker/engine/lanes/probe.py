@@ -79,11 +79,11 @@ class Probe:
             found = self._found[key]
             told = ", ".join(f"{1e6 * value:.0f} us in {lanes}" for lanes, value in found.seconds.items())
             logger.info(
-                "%s, batches of %d: %s, as an update of a trial takes %s; tried out in %.2f s",
+                "%s, batches of %d: %s fastest if nothing is shared (an update of a trial: %s); tried out in %.2f s",
                 job.task.key,
                 job.batch_size,
-                "one trial at a time" if found.lanes == SOLO else f"{found.lanes} lanes",
-                told or "too few updates to measure",
+                "one trial at a time is" if found.lanes == SOLO else f"{found.lanes} lanes are",
+                told or "too few to measure",
                 time.perf_counter() - start,
             )
         return self._found[key]
