@@ -113,6 +113,14 @@ def through(client: StudyClient, given: CreateStudy) -> tuple[float, dict[int, f
     return seconds, {row.number: row.objective for row in rows if row.objective is not None}
 
 
+def settled(rounds: Sequence[tuple[float, float]], limit: float) -> float:
+    """The median of the quiet rounds, seconds and noise of each; where none was quiet the fastest, for noise only ever
+    makes one slower.
+    """
+    quiet = [seconds for seconds, noise in rounds if noise <= limit]
+    return statistics.median(quiet or [min(seconds for seconds, _ in rounds)])
+
+
 def measure(name: str, ways: dict[str, Way], given: CreateStudy, trials: list[Recipe], rounds: int) -> list[Figure]:
     """One figure for the study: the best peer's median time over Switchback's, in rounds that count."""
     found: list[tuple[str, float, float]] = []
@@ -129,8 +137,7 @@ def measure(name: str, ways: dict[str, Way], given: CreateStudy, trials: list[Re
             found.append((way, seconds, max(before, canary(200))))
             print(f"{name:6} {way:12} {seconds:7.2f} s", flush=True)
     limit = 1.5 * statistics.median(noise for _, _, noise in found)
-    times = {way: [seconds for at, seconds, noise in found if at == way and noise <= limit] for way in ways}
-    medians = {way: statistics.median(kept) if kept else float("nan") for way, kept in times.items()}
+    medians = {way: settled([(seconds, noise) for at, seconds, noise in found if at == way], limit) for way in ways}
     ours, peers = medians.pop("switchback"), medians
     peer = min(peers, key=lambda way: peers[way])
     note = ", ".join(f"{way} {seconds:.2f} s" for way, seconds in {"switchback": ours, **peers}.items())
