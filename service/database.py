@@ -6,7 +6,7 @@ import copy
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from sqlite3 import OperationalError as SqliteOperationalError
 from typing import Self, TypeAlias
@@ -81,7 +81,6 @@ class Database:
         self.url = settings.url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._turns = Turns(LOCK_TIMEOUT_S) if self.is_sqlite else None
-        self._turn: AbstractContextManager[object] = self._turns or nullcontext()
         self.writer, self.reader = engines.of(self.url, LOCK_TIMEOUT_S)
         self.criteria: Criteria = ()
         self._hold: sqlite_file.FileHold | None = None
@@ -95,7 +94,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One transaction, committed on leaving; rolled back on any exception."""
-        with _translated(), self._turn, self._session(self.writer) as session:
+        with _translated(), self._turns or nullcontext(), self._session(self.writer) as session:
             # Take the write lock now: a read before the first write sees no older state.
             self._begin(session.connection())
             yield session
@@ -107,7 +106,7 @@ class Database:
         A job sees what its criteria let it see. One that raises leaves nothing behind, and no other is touched by it:
         then all are undone and run again, each behind a savepoint of its own, for which few groups have to pay.
         """
-        with _translated(), self._turn, self.writer.connect() as connection:
+        with _translated(), self._turns or nullcontext(), self.writer.connect() as connection:
             return self._done(connection, self._begun(connection), jobs)
 
     def write_at_once(self, jobs: Sequence[tuple[Job[Result], Criteria]]) -> Sequence[Result | Exception] | None:

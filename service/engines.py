@@ -22,8 +22,8 @@ WRITERS = 16
 PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan", "jit": "off"}
 """Hot statements are planned once for a connection: planning took PostgreSQL as long as they do."""
 PLANS_LAST_S = 60.0
-"""... and again when their plan is as old as the connection was when it was made, or so old: a plan that walks over a
-table of ten rows is kept while it grows to ten thousand, until autovacuum comes by."""
+"""So long at most, and no longer than the connection had lived when they were made: a plan that walks over a table of
+ten rows would be kept while it grows to ten thousand, until autovacuum comes by."""
 LOOKING_UP = dict.fromkeys(("enable_seqscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"), "off")
 """What is written is looked up in the order of an index. A plan that reads all that wait, or a table, is cheaper while
 these are few, but it is kept, and the queue is empty at one moment and long at the next."""
@@ -80,7 +80,6 @@ def _postgres(
         json_deserializer=from_json,
         **options,
     )
-
     _plan_again(engine)
 
     @event.listens_for(engine, "connect")

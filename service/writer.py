@@ -36,7 +36,9 @@ class _Request:
 
 
 class Writer:
-    """Threads that write for coroutines: one where the database has one writer, else enough to keep it busy."""
+    """Writes for coroutines: in the event loop where that need not wait; else in threads, one where the database has
+    one writer, or enough to keep it busy.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -75,10 +77,10 @@ class Writer:
         return result
 
     def _pass_on(self, seen: int) -> None:
-        """Hand what has come to the threads, once a turn of the event loop has brought nothing more.
+        """Have what has come written, once a turn of the event loop has brought nothing more.
 
-        The interpreter is one: a thread that begins with the first of several requests only keeps the loop from
-        reading the others, and they become two groups, each with a commit.
+        The interpreter is one: whoever begins with the first of several requests only keeps the loop from reading the
+        others, and they become two groups, each with a commit.
         """
         if seen < len(self._coming) < GROUP:
             self._loop.call_soon(self._pass_on, len(self._coming))

@@ -103,9 +103,11 @@ class Lanes:
             return most
         counts = [count for count in (most // 4, most // 2, most) if count > SOLO]
         found = self._probe.choose(first, data, counts)
+        if not self.shares:
+            return found.lanes
         tried = {lanes: each for lanes, each in found.seconds.items() if lanes != SOLO}
-        if not self.shares or not tried:
-            return counts[0] if self.shares and found.lanes == SOLO else found.lanes
+        if not tried:
+            return counts[0] if found.lanes == SOLO else found.lanes
         # What jobs share is seen only once they are lanes, and saves more than this where there is any; and what parts
         # from several trunks is computed abreast only where there are lanes for all of it.
         wide = widest(tried)
